@@ -1,0 +1,17 @@
+"""Sphinx's configuration; `make docs` builds with warnings as errors."""
+
+from testkit import __version__
+
+project = "testkit"
+author = "the testkit authors"
+copyright = "2026, the testkit authors"
+release = version = __version__
+
+extensions = ["myst_parser"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+# Headings down to the third level get an anchor, so that pages can link to a section.
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"testkit {release}"

@@ -1,0 +1,85 @@
+"""Fixtures for what is not Python: database servers and a browser.
+
+A test that needs one which is not here is skipped, and says what installs it. With `CI=true` it fails instead: there,
+tests that silently do not run would look like tests that pass.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import NamedTuple
+
+import pytest
+
+from tests.servers import Missing, find, mariadb_server, own_database, postgres_server
+
+
+class Chromium(NamedTuple):
+    """Paths of the browser and of its WebDriver server."""
+
+    binary: str
+    driver: str
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--without",
+        action="append",
+        choices=["chromium", "mariadb", "postgresql"],
+        default=[],
+        help="skip the tests that need this, even with CI=true (repeatable)",
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres_url(pytestconfig: pytest.Config, worker_id: str) -> Iterator[str]:
+    """URL of an empty PostgreSQL database, this worker's own; its user may make others."""
+    with (
+        needing("postgresql", pytestconfig),
+        given_or_started("TESTKIT_POSTGRES_URL", postgres_server) as server_url,
+        own_database(server_url, f"testkit_{worker_id}") as url,
+    ):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mysql_url(pytestconfig: pytest.Config, worker_id: str) -> Iterator[str]:
+    """URL of an empty MariaDB or MySQL database, this worker's own; its user may make others."""
+    with (
+        needing("mariadb", pytestconfig),
+        given_or_started("TESTKIT_MYSQL_URL", mariadb_server) as server_url,
+        own_database(server_url, f"testkit_{worker_id}") as url,
+    ):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def chromium(pytestconfig: pytest.Config) -> Chromium:
+    """Paths of Chromium (or Chrome) and of its driver."""
+    with needing("chromium", pytestconfig):
+        return Chromium(
+            binary=find("chromium", "chromium-browser", "google-chrome", package="chromium"),
+            driver=find("chromedriver", package="chromium-driver"),
+        )
+
+
+@contextmanager
+def needing(name: str, config: pytest.Config) -> Iterator[None]:
+    """Skip the test, or with `CI=true` fail it, if the block raises `Missing`; skip it if `--without` says so."""
+    if name in config.getoption("without"):
+        pytest.skip(f"left out by --without={name}")
+    try:
+        yield
+        return
+    except Missing as missing:
+        remedy = str(missing)
+    # Outside of the handler, so that its traceback does not bury the remedy.
+    if os.environ.get("CI") == "true":
+        pytest.fail(remedy, pytrace=False)
+    pytest.skip(remedy)
+
+
+def given_or_started(variable: str, start: Callable[[], AbstractContextManager[str]]) -> AbstractContextManager[str]:
+    """The server whose URL is in the environment, which is left running, or else a private one."""
+    url = os.environ.get(variable)
+    return nullcontext(url) if url else start()
