@@ -1,0 +1,41 @@
+"""testkit: the Django test runner and CI plugin suite.
+
+The public names are re-exported lazily: importing testkit imports nothing but the standard library, so that it may
+stand in settings, in ``conftest.py`` and in code that runs without tests.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from testkit.core.current import attach as attach
+    from testkit.core.current import record_property as record_property
+    from testkit.databases.guard import refuse_production as refuse_production
+    from testkit.logs import VerbosityLogging as VerbosityLogging
+    from testkit.runner import TestkitRunner as TestkitRunner
+    from testkit.runner import TestkitRunnerMixin as TestkitRunnerMixin
+
+_HOMES = {
+    "TestkitRunner": "testkit.runner",
+    "TestkitRunnerMixin": "testkit.runner",
+    "VerbosityLogging": "testkit.logs",
+    "attach": "testkit.core.current",
+    "record_property": "testkit.core.current",
+    "refuse_production": "testkit.databases.guard",
+}
+
+__all__ = sorted([*_HOMES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,88 @@
+"""The journal: every fact of a run as a line of JSON, appended as it happens.
+
+It is a folder with one append-only file for each process that writes, so that a killed run still has its results, and
+runs are joined by reading their files together. A line is ``{"fact": NAME, …}`` with the fields of the fact.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from testkit.core.errors import JournalError
+from testkit.core.events import FACTS, Fact, from_plain, to_json
+from testkit.core.paths import path_below
+
+KEPT_RUNS = 5
+"""How many runs' files stay in a journal folder; a run that begins removes the older ones."""
+
+
+def new_run_id() -> str:
+    """Return an id for a run; ids sort in the order in which the runs began."""
+    now = time.time()
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
+    return f"{stamp}Z{int(now * 1e6) % 1_000_000:06d}-{os.getpid()}-{os.urandom(2).hex()}"
+
+
+class Journal:
+    """Listens to the facts of one run in one process and appends them to its file."""
+
+    def __init__(self, folder: Path, run: str, writer: str = "main") -> None:
+        """Open the file of ``run`` and ``writer`` (the name of this process within the run) in ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = path_below(folder, f"{run}.{writer}.jsonl")
+        # One write a line, straight to the file: a killed process has lost nothing that it said.
+        self._file = open(self.path, "ab", buffering=0)
+        self._write = self._file.write
+
+    def __call__(self, fact: Fact) -> None:
+        self._write(f"{to_json(fact)}\n".encode("ascii"))
+
+    def close(self) -> None:
+        """Close the file; facts that come later are not written."""
+        self._file.close()
+
+
+def runs(folder: Path) -> list[str]:
+    """Return the ids of the runs that have a journal in ``folder``, the oldest first."""
+    return sorted({path.name.rsplit(".", 2)[0] for path in folder.glob("*.jsonl")})
+
+
+def remove_old_runs(folder: Path, keep: int = KEPT_RUNS) -> None:
+    """Remove the files of all runs in ``folder`` but the ``keep`` newest ones."""
+    for run in runs(folder)[:-keep]:
+        for path in folder.glob(f"{run}.*.jsonl"):
+            path.unlink(missing_ok=True)
+
+
+def read(folder: Path, run: str | None = None) -> Iterator[Fact]:
+    """Yield the facts of ``run`` (the newest in ``folder`` when none is named), one writer after the other.
+
+    The last line of a killed process may be cut off; such a line is passed over, as is a fact that this version does
+    not know.
+
+    Raises:
+        JournalError: there is no such journal.
+    """
+    known = runs(folder)
+    if run is None and known:
+        run = known[-1]
+    if run not in known:
+        raise JournalError(f"no journal of {run or 'any run'} in {folder}: run the tests first")
+    for path in sorted(folder.glob(f"{run}.*.jsonl")):
+        with open(path, "rb") as lines:
+            for line in lines:
+                fact = _decode(line)
+                if fact is not None:
+                    yield fact
+
+
+def _decode(line: bytes) -> Fact | None:
+    try:
+        plain = json.loads(line)
+        return from_plain(plain["fact"], plain) if plain["fact"] in FACTS else None
+    except (ValueError, TypeError, KeyError):
+        return None

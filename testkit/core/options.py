@@ -1,0 +1,288 @@
+"""Options: each is defined once, and every value knows where it came from.
+
+A room declares its options as the fields of a frozen dataclass, made with :func:`option`. From the field's name follow
+its flag (``xunit_file`` → ``--xunit-file``), its environment variable (``TESTKIT_XUNIT_FILE``) and its key in the
+settings dict (``TESTKIT = {"XUNIT_FILE": …}``). :func:`resolve` reads the sources in their order of precedence and
+returns the filled groups.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from testkit.core.errors import OptionError
+
+T = TypeVar("T")
+Parse = Callable[[Any], Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """How one option is spelled and read. ``parse`` takes text or a settings value and raises ValueError."""
+
+    help: str
+    parse: Parse
+    aliases: tuple[str, ...] = ()
+    metavar: str | None = None
+    early: bool = False
+    command_line: bool = True
+
+
+def option(
+    default: T,
+    help: str,
+    *,
+    parse: Parse | None = None,
+    aliases: Sequence[str] = (),
+    metavar: str | None = None,
+    early: bool = False,
+    command_line: bool = True,
+) -> T:
+    """Declare a field of an options group.
+
+    Args:
+        default: the value when no source gives one; it also tells how text is read, unless ``parse`` does.
+        help: one sentence for ``--help``.
+        parse: reads text or a settings value; raises ValueError with what is accepted.
+        aliases: further flags, such as ``--with-coverage``.
+        metavar: what stands for the value in ``--help``.
+        early: must be known before the settings are imported, so settings cannot give it.
+        command_line: whether there is a flag at all.
+    """
+    reader = parse or _PARSERS[type(default)]
+    spec = Option(help, reader, tuple(aliases), metavar, early, command_line)
+    return dataclasses.field(default=default, metadata={"option": spec})
+
+
+def boolean(value: Any) -> bool:
+    """Read a yes or no: a bool, or ``1 true yes on`` / ``0 false no off`` and nothing, in any case."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"", "0", "false", "no", "off"}:
+        return False
+    raise ValueError("give true or false")
+
+
+def whole_number(value: Any) -> int:
+    """Read a whole number of at least 0."""
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise ValueError("give a whole number, 0 or more")
+    return number
+
+
+def percentage(value: Any) -> float:
+    """Read a number from 0 to 100."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 100:
+        raise ValueError("give a number from 0 to 100")
+    return number
+
+
+def text(value: Any) -> str:
+    """Read text, which may not be empty."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("give some text")
+    return value
+
+
+def path(value: Any) -> Path:
+    """Read the path of a file or folder."""
+    if not isinstance(value, str | Path) or not str(value).strip():
+        raise ValueError("give a path")
+    return Path(value)
+
+
+def names(value: Any) -> tuple[str, ...]:
+    """Read names: text with commas between them, or a list."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple | set | frozenset) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("give names, separated by commas (in settings: a list of text)")
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def one_of(*choices: str) -> Parse:
+    """Return a reader that takes one of ``choices``."""
+
+    def read(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"give one of {', '.join(choices)}")
+        return str(value)
+
+    return read
+
+
+_PARSERS: Mapping[type, Parse] = {bool: boolean, int: whole_number, str: text, tuple: names}
+_PARSERS = {**_PARSERS, type(Path()): path}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """A place where options are set: values by option name, and how that place calls an option.
+
+    ``knows_all`` says that nothing but options may stand there, so that a stranger among them is a mistake. ``late``
+    says that it can be read only after the settings were imported.
+    """
+
+    title: str
+    values: Mapping[str, Any]
+    spell: Callable[[str], str]
+    knows_all: bool = False
+    late: bool = False
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of the option ``name``."""
+    return "--" + name.replace("_", "-")
+
+
+def from_command_line(values: Mapping[str, Any]) -> Source:
+    """Return the source of what argparse found."""
+    return Source("the command line", values, flag_of)
+
+
+def from_environment(environ: Mapping[str, str]) -> Source:
+    """Return the source of the ``TESTKIT_*`` variables."""
+    prefix = "TESTKIT_"
+    values = {key[len(prefix) :].lower(): value for key, value in environ.items() if key.startswith(prefix)}
+    return Source("the environment", values, lambda name: prefix + name.upper())
+
+
+def from_settings(values: Mapping[str, Any]) -> Source:
+    """Return the source of the settings dict ``TESTKIT``."""
+    return Source(
+        "the settings",
+        {key.lower() if key.isupper() else f"({key})": value for key, value in values.items()},
+        lambda name: f'TESTKIT["{name.strip("()") if name.startswith("(") else name.upper()}"]',
+        knows_all=True,
+        late=True,
+    )
+
+
+def from_file(file: str, values: Mapping[str, Any]) -> Source:
+    """Return the source of a configuration file's testkit section."""
+    return Source(file, {key.replace("-", "_"): value for key, value in values.items()}, str, knows_all=True)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setting:
+    """A resolved value and where it came from."""
+
+    value: Any
+    origin: str
+
+
+class Options:
+    """The filled groups of options of one run, and where each value came from.
+
+    ``options[XunitOptions]`` is the filled group of that class.
+    """
+
+    def __init__(self, groups: Mapping[type, Any], settings: Mapping[str, Setting]) -> None:
+        self._groups = groups
+        self.settings = settings
+
+    def __getitem__(self, group: type[T]) -> T:
+        filled: T = self._groups[group]
+        return filled
+
+    def describe(self) -> str:
+        """Return a line for each option: its flag, its value and where that came from."""
+        width = max(len(flag_of(name)) for name in self.settings)
+        return "\n".join(
+            f"{flag_of(name):<{width}}  {_show(setting.value)}  ({setting.origin})"
+            for name, setting in self.settings.items()
+        )
+
+
+def _show(value: Any) -> str:
+    return str(value) if isinstance(value, Path) else json.dumps(value, default=str)
+
+
+def declared(groups: Iterable[type]) -> dict[str, Option]:
+    """Return the options of ``groups`` by name."""
+    return {item.name: item.metadata["option"] for group in groups for item in dataclasses.fields(group)}
+
+
+def add_arguments(parser: argparse.ArgumentParser, groups: Iterable[type], title: str = "testkit") -> None:
+    """Give ``parser`` a flag for each option.
+
+    Values stay text here; :func:`resolve` reads them, so that a mistake reads the same from every source. A flag that
+    the parser has already (a project's own runner may) is left to its owner.
+    """
+    arguments = parser.add_argument_group(title)
+    for name, spec in declared(groups).items():
+        flags = [flag for flag in (flag_of(name), *spec.aliases) if flag not in parser._option_string_actions]
+        if not flags or not spec.command_line:
+            continue
+        # No default: only what was typed reaches the runner, and everything else is for the other sources to say.
+        kwargs: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": spec.help.replace("%", "%%")}
+        if spec.parse is boolean:
+            arguments.add_argument(*flags, action=argparse.BooleanOptionalAction, **kwargs)
+        else:
+            arguments.add_argument(*flags, metavar=spec.metavar, **kwargs)
+
+
+def resolve(groups: Sequence[type], sources: Sequence[Source]) -> Options:
+    """Fill ``groups`` from ``sources``, of which an earlier one goes before a later one.
+
+    Raises:
+        OptionError: a value cannot be read, an early option stands in a late source, or a name is unknown.
+    """
+    known = declared(groups)
+    for source in sources:
+        _refuse_strangers(source, known)
+    settings = {name: _find(name, spec, sources) for name, spec in known.items()}
+    filled = {}
+    for group in groups:
+        given = {item.name: settings[item.name] for item in dataclasses.fields(group)}
+        filled[group] = group(**{name: setting.value for name, setting in given.items() if setting.origin != "default"})
+        for name, setting in given.items():
+            if setting.origin == "default":
+                settings[name] = Setting(getattr(filled[group], name), "default")
+    return Options(filled, settings)
+
+
+def _find(name: str, spec: Option, sources: Sequence[Source]) -> Setting:
+    for source in sources:
+        if name not in source.values:
+            continue
+        where = (
+            f"{source.spell(name)} in {source.title}" if not source.title.startswith("the command") else flag_of(name)
+        )
+        if spec.early and source.late:
+            raise OptionError(
+                f"{where} comes too late, since it must be known before the settings are imported: give "
+                f"{flag_of(name)}, TESTKIT_{name.upper()} in the environment, or `{name}` under [testkit] in setup.cfg"
+            )
+        value = source.values[name]
+        try:
+            return Setting(spec.parse(value), where)
+        except ValueError as error:
+            raise OptionError(f"{where} is {value!r}: {error}") from None
+    return Setting(None, "default")
+
+
+def _refuse_strangers(source: Source, known: Mapping[str, Option]) -> None:
+    if not source.knows_all:
+        return
+    for name in source.values:
+        if name not in known:
+            near = difflib.get_close_matches(name.strip("()").lower(), known, n=1)
+            hint = f"did you mean {source.spell(near[0])}?" if near else "--show-options lists those there are"
+            raise OptionError(f"{source.spell(name)} in {source.title} is no option of testkit: {hint}")

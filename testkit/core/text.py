@@ -1,0 +1,43 @@
+"""Text for people and files: nothing invisible in it, and no longer than asked for."""
+
+from __future__ import annotations
+
+import re
+
+# Every code point but control characters (tab and line ends stay), lone surrogates and what Unicode calls noncharacters.
+# XML 1.0 forbids most of these (https://www.w3.org/TR/xml/#charsets, "Char") and discourages the others (the note
+# there); terminals act on them. ASCII stands first: ranges are tried in their order, and most text is found there.
+_LATER_PLANES = "".join(f"{chr(plane << 16)}-{chr((plane << 16) + 0xFFFD)}" for plane in range(1, 17))
+_INVISIBLE = re.compile(f"[^ -~\t\n\r\x85\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd{_LATER_PLANES}]")
+
+
+def visible(text: str) -> str:
+    r"""Return ``text`` with what XML, UTF-8 or a terminal cannot take as Python would spell it: ``\x1b``, ``\udc80``.
+
+    Tabs, line ends and everything that has a glyph stay as they are.
+    """
+    # Most texts are names on one line, and this says of them in a twentieth of the time that nothing is to be done.
+    return text if text.isprintable() else _INVISIBLE.sub(_spell, text)
+
+
+def _spell(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
+
+
+def cut_middle(text: str, limit: int) -> str:
+    """Return ``text``, or its two ends with how many characters were cut between them if it is longer than ``limit``.
+
+    Args:
+        text: what may be too long; output says most at its beginning and at its end, so both are kept.
+        limit: the most characters that the result has, the note about the cut included (which stays whole even
+            when the limit is shorter than it). So a text that was cut is not cut again by the same limit.
+    """
+    if len(text) <= limit:
+        return text
+    kept = max(limit - len(_note(len(text))), 0)
+    tail = kept // 2
+    return text[: kept - tail] + _note(len(text) - kept) + text[len(text) - tail :]
+
+
+def _note(characters: int) -> str:
+    return f"\n[… {characters} characters cut …]\n"

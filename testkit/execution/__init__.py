@@ -1,0 +1,1 @@
+"""Running tests and saying what happened: unittest results become facts here."""

@@ -1,0 +1,123 @@
+"""Stable ids of tests and subtests, and where their code is."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+import unittest
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
+from unittest.util import strclass
+
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+_INSTALLED = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
+
+
+def test_id(test: Any) -> str:
+    """Return the id of ``test``: unittest's, but the module's own for one that could not be imported."""
+    if type(test).__module__ == "unittest.loader":
+        # _FailedTest and ModuleSkipped stand in for a module (or a name in it), and their method has its name.
+        return str(test._testMethodName)
+    return str(test.id())
+
+
+def class_id(test: Any) -> str:
+    """Return the id of the class of ``test``: of the module for a doctest, empty for what could not be imported."""
+    if type(test).__module__ == "unittest.loader":
+        return ""
+    if hasattr(test, "_dt_test"):
+        return str(test.id()).rpartition(".")[0]
+    return strclass(type(test))
+
+
+def subtest_id(subtest: Any) -> str:
+    """Return the id of a ``unittest`` subtest: its test's, its message and its parameters, without addresses."""
+    parts = [test_id(subtest.test_case)]
+    message = subtest._message
+    if isinstance(message, str):  # otherwise it is unittest's sentinel for none
+        parts.append(f"[{message}]")
+    params: Mapping[str, Any] = subtest.params
+    if params:
+        parts.append(f"({', '.join(f'{name}={_repr(value)}' for name, value in params.items())})")
+    return " ".join(parts) if len(parts) > 1 else f"{parts[0]} (<subtest>)"
+
+
+def _repr(value: object) -> str:
+    try:
+        return _ADDRESS.sub("", repr(value))
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+class Locator:
+    """Finds the file and line of tests, with files relative to the folder in which the run began."""
+
+    def __init__(self) -> None:
+        self._directory = os.getcwd() + os.sep
+        self._files: dict[str, str] = {}
+
+    def of_test(self, test: Any) -> tuple[str, int]:
+        """Return the file and line where ``test`` is defined; ("", 0) where that cannot be told."""
+        doctest = getattr(test, "_dt_test", None)
+        if doctest is not None:
+            return self._file(doctest.filename or ""), (doctest.lineno or 0) + 1
+        return self.of_function(getattr(type(test), getattr(test, "_testMethodName", ""), None))
+
+    def of_function(self, function: Any) -> tuple[str, int]:
+        """Return the file and line of ``function``, of what it wraps if it is a decorator's."""
+        function = getattr(function, "__func__", function)
+        if hasattr(function, "__wrapped__"):
+            function = inspect.unwrap(function)
+        code = getattr(function, "__code__", None)
+        return (self._file(code.co_filename), code.co_firstlineno) if code else ("", 0)
+
+    def of_owner(self, owner: Any, phase: str) -> tuple[str, int]:
+        """Return the file and line of the fixture ``phase`` of a class or module, or else of the owner itself."""
+        file, line = self.of_function(getattr(owner, phase, None))
+        module = sys.modules.get(owner.__module__) if isinstance(owner, type) else owner
+        own_file = getattr(module, "__file__", None)
+        if own_file and file != self._file(own_file) and isinstance(owner, type):
+            # Inherited from a base class elsewhere (Django's): the class itself is where a reader would look.
+            try:
+                return self._file(own_file), inspect.getsourcelines(owner)[1]
+            except (OSError, TypeError):
+                return self._file(own_file), 0
+        return file or self._file(own_file or ""), line
+
+    def of_problem(self, traceback: TracebackType | None, test_file: str) -> tuple[str, int]:
+        """Return where a reader of ``traceback`` should look first.
+
+        That is its last line in ``test_file``, or else the last one that is not in an installed package.
+        """
+        found = ("", 0)
+        for file, line in _frames(traceback):
+            name = self._file(file)
+            if name == test_file:
+                found = (name, line)
+            elif found[0] != test_file and not any(part in file for part in _INSTALLED):
+                found = (name, line)
+        return found
+
+    def _file(self, name: str) -> str:
+        if name not in self._files:
+            absolute = os.path.abspath(name) if name else ""
+            self._files[name] = absolute.removeprefix(self._directory).replace(os.sep, "/")
+        return self._files[name]
+
+
+def _frames(traceback: TracebackType | None) -> Iterable[tuple[str, int]]:
+    while traceback is not None:
+        yield traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+        traceback = traceback.tb_next
+
+
+def iterate(suite: Iterable[Any]) -> Iterable[Any]:
+    """Yield the test cases of ``suite`` in order, however deep they are nested."""
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from iterate(test)
+        else:
+            yield test

@@ -1,0 +1,370 @@
+"""The recorder: what unittest tells a result becomes facts."""
+
+from __future__ import annotations
+
+import io
+import time
+import types
+import unittest
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.runner import _WritelnDecorator
+from unittest.util import strclass
+
+from testkit.core import current
+from testkit.core.events import (
+    Fact,
+    FixtureFinished,
+    FixtureStarted,
+    Outcome,
+    Problem,
+    SubTestFinished,
+    TestFinished,
+    TestStarted,
+)
+from testkit.core.text import cut_middle
+from testkit.execution.capture import LIMIT, Capture
+from testkit.execution.ids import Locator, class_id, subtest_id, test_id
+
+Publish = Callable[[Fact], None]
+
+
+@dataclass(slots=True)
+class _Running:
+    """What is known so far of the test (or of the fixture, which has a phase) that runs now."""
+
+    id: str
+    phase: str
+    file: str
+    line: int
+    at: float
+    started: float
+    class_id: str = ""
+    summary: str = ""
+    outcome: Outcome | None = None
+    reason: str = ""
+    problems: list[Problem] = field(default_factory=list)
+    subtests: int = 0
+    subtests_failed: int = 0
+    sql: str = ""
+
+    def settled(self) -> Outcome | None:
+        """Return the outcome by everything that was reported, or None when nothing was."""
+        if self.problems:
+            return Outcome.ERROR if any(p.outcome is Outcome.ERROR for p in self.problems) else Outcome.FAILED
+        if self.subtests_failed:
+            return Outcome.FAILED
+        # A skipped subtest keeps unittest from calling the test itself a success, yet it ended well.
+        return self.outcome or (Outcome.PASSED if self.subtests else None)
+
+
+class Recorder(unittest.TestResult):
+    """A unittest result that publishes facts and prints nothing.
+
+    The lists that unittest's own result has (``failures``, ``errors``, ``skipped``, …) are kept too, since a project's
+    runner may look at them.
+    """
+
+    def __init__(
+        self,
+        publish: Publish,
+        capture: Capture,
+        *,
+        failfast: bool = False,
+        debug_sql: bool = False,
+        keep_all_sql: bool = False,
+        pdb: bool = False,
+        worker: str = "",
+    ) -> None:
+        """``keep_all_sql``: also of tests that pass; ``pdb``: open the debugger where a test fails."""
+        super().__init__()
+        self.failfast = failfast
+        self._publish = publish
+        self._capture = capture
+        self._pdb = pdb
+        self._worker = worker
+        self._locator = Locator()
+        self._test: _Running | None = None
+        self._fixture: _Running | None = None
+        self._owner: tuple[Any, str] | None = None
+        self._is_foreign = False
+        self._notes = current.Notes("")
+        self._sql = _SqlLog() if debug_sql else None
+        self._keep_all_sql = keep_all_sql
+
+    # Tests
+
+    def run_test(self, test: Any) -> None:
+        """Run ``test`` and publish how it went.
+
+        Django sets a test case up and tears it down outside of what unittest calls the test (``_pre_setup``: fixtures,
+        transactions, flushes); here all of it counts, so the time and the problems are the test's.
+        """
+        self._begin(test)
+        try:
+            test(self)
+        except BaseException:
+            # Interrupted: it neither passed nor failed.
+            self._test = None
+            current.leave()
+            raise
+        self._end()
+
+    def _begin(self, test: Any) -> None:
+        id, class_ = test_id(test), class_id(test)
+        summary = test.shortDescription() or ""
+        at = time.time()
+        self._publish(TestStarted(id=id, class_id=class_, at=at, summary=summary, worker=self._worker))
+        file, line = self._locator.of_test(test)
+        self._test = _Running(id, "", file, line, at, time.perf_counter(), class_, summary)
+        self._notes = current.enter(id)
+
+    def _end(self) -> None:
+        running, notes = self._test, self._notes
+        current.leave()
+        self._test = None
+        if running is None:
+            return
+        seconds = time.perf_counter() - running.started
+        stdout, stderr = self._capture.take()
+        outcome = running.settled()
+        if outcome is None:
+            return  # Never reported: the run's books will show it as lost.
+        self._publish(
+            TestFinished(
+                id=running.id,
+                class_id=running.class_id,
+                at=running.at,
+                seconds=seconds,
+                outcome=outcome,
+                summary=running.summary,
+                problems=tuple(running.problems),
+                reason=running.reason,
+                subtests_failed=running.subtests_failed,
+                stdout=stdout,
+                stderr=stderr,
+                sql=running.sql if outcome.is_bad or self._keep_all_sql else "",
+                file=running.file,
+                line=running.line,
+                worker=self._worker,
+                measures=notes.measures,
+                attachments=tuple(notes.attachments),
+            )
+        )
+
+    def startTest(self, test: Any) -> None:
+        self.testsRun += 1
+        if self._test is None:
+            # A project's own suite class runs its tests without asking us.
+            self._begin(test)
+            self._is_foreign = True
+        if self._sql is not None:
+            self._sql.start(test)
+
+    def stopTest(self, test: Any) -> None:
+        if self._sql is not None and self._test is not None:
+            self._test.sql = self._sql.stop(test)
+        if self._is_foreign:
+            self._is_foreign = False
+            self._end()
+
+    def addSuccess(self, test: Any) -> None:
+        if self._test is not None:
+            self._test.outcome = Outcome.PASSED
+
+    def addFailure(self, test: Any, err: Any) -> None:
+        self._add_problem(test, err, Outcome.FAILED)
+
+    def addError(self, test: Any, err: Any) -> None:
+        self._add_problem(test, err, Outcome.ERROR)
+
+    def addSkip(self, test: Any, reason: str) -> None:
+        self.skipped.append((test, reason))
+        if hasattr(test, "test_case"):
+            self._publish_subtest(test, Outcome.SKIPPED, reason=reason)
+        elif self._fixture is not None:
+            self._name_fixture(test)
+            self._fixture.outcome, self._fixture.reason = Outcome.SKIPPED, reason
+        else:
+            self._settle(test, Outcome.SKIPPED, reason)
+
+    def addExpectedFailure(self, test: Any, err: Any) -> None:
+        text = self._traceback(err, test)
+        self.expectedFailures.append((test, text))
+        self._settle(test, Outcome.EXPECTED_FAILURE, text)
+
+    def addUnexpectedSuccess(self, test: Any) -> None:
+        self.unexpectedSuccesses.append(test)
+        self._settle(test, Outcome.UNEXPECTED_SUCCESS)
+        self._failed()
+
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
+        if err is None:
+            self._publish_subtest(subtest, Outcome.PASSED)
+            return
+        is_failure = issubclass(err[0], test.failureException)
+        problem = self._problem(test, err, Outcome.FAILED if is_failure else Outcome.ERROR)
+        (self.failures if is_failure else self.errors).append((subtest, problem.traceback))
+        self._publish_subtest(subtest, problem.outcome, problem)
+        self._failed(err)
+
+    def _settle(self, test: Any, outcome: Outcome, reason: str = "") -> None:
+        with self._told_about(test) as running:
+            running.outcome, running.reason = outcome, reason
+
+    def _add_problem(self, test: Any, err: Any, outcome: Outcome) -> None:
+        problem = self._problem(test, err, outcome)
+        (self.failures if outcome is Outcome.FAILED else self.errors).append((test, problem.traceback))
+        if self._fixture is not None:
+            self._name_fixture(test)
+            self._fixture.problems.append(problem)
+        else:
+            with self._told_about(test) as running:
+                running.problems.append(problem)
+        self._failed(err)
+
+    @contextmanager
+    def _told_about(self, test: Any) -> Iterator[_Running]:
+        """Give the record of ``test``, which is the running one unless a foreign suite reports it from outside."""
+        is_outside = self._test is None
+        if is_outside:
+            self._begin(test)
+        if self._test is not None:
+            yield self._test
+        if is_outside:
+            self._end()
+
+    def _publish_subtest(
+        self, subtest: Any, outcome: Outcome, problem: Problem | None = None, reason: str = ""
+    ) -> None:
+        running = self._test
+        if running is None:
+            return  # unittest reports subtests within their test alone
+        running.subtests += 1
+        running.subtests_failed += outcome.is_bad
+        self._publish(
+            SubTestFinished(
+                id=subtest_id(subtest),
+                test=running.id,
+                class_id=running.class_id,
+                at=time.time(),
+                outcome=outcome,
+                problem=problem,
+                reason=reason,
+                file=running.file,
+                line=running.line,
+                worker=self._worker,
+            )
+        )
+
+    # Fixtures of classes and modules
+
+    @contextmanager
+    def fixture(self, owner: Any, phase: str) -> Iterator[None]:
+        """Say that a fixture which unittest begins within the block is ``phase`` of ``owner`` (a class or module)."""
+        before, self._owner = self._owner, (owner, phase)
+        try:
+            yield
+        finally:
+            self._owner = before
+
+    def _setupStdout(self) -> None:
+        """Begin a fixture: unittest's suite calls this before each, and only then (we do not let it swap streams)."""
+        owner, phase = self._owner or (None, "")
+        id = strclass(owner) if isinstance(owner, type) else getattr(owner, "__name__", "")
+        at = time.time()
+        if id:
+            self._publish(FixtureStarted(id=id, phase=phase, at=at, worker=self._worker))
+        self._fixture = _Running(id, phase, "", 0, at, time.perf_counter())
+
+    def _name_fixture(self, holder: Any) -> None:
+        """Name the fixture by what unittest reports its problem under: a project's own suite class told us nothing."""
+        if self._fixture is not None and not self._fixture.id:
+            self._fixture.phase, _, id = str(holder.id()).partition(" (")
+            self._fixture.id = id.removesuffix(")")
+
+    def _restoreStdout(self) -> None:
+        """End a fixture: the counterpart of ``_setupStdout``."""
+        fixture, self._fixture = self._fixture, None
+        stdout, stderr = self._capture.take()
+        if fixture is None or not fixture.id:
+            return
+        outcome = fixture.settled() or Outcome.PASSED
+        file, line = "", 0
+        if outcome is not Outcome.PASSED and self._owner is not None:
+            file, line = self._locator.of_owner(*self._owner)
+        self._publish(
+            FixtureFinished(
+                id=fixture.id,
+                phase=fixture.phase,
+                at=fixture.at,
+                seconds=time.perf_counter() - fixture.started,
+                outcome=outcome,
+                problems=tuple(fixture.problems),
+                reason=fixture.reason,
+                stdout=stdout,
+                stderr=stderr,
+                file=file,
+                line=line,
+                worker=self._worker,
+            )
+        )
+
+    # Problems
+
+    def _problem(self, test: Any, err: Any, outcome: Outcome) -> Problem:
+        kind, error, traceback = err
+        file, line = self._locator.of_problem(traceback, self._test.file if self._test else "")
+        return Problem(
+            outcome=outcome,
+            type=f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."),
+            message=cut_middle(_message(error), LIMIT),
+            traceback=self._traceback(err, test),
+            file=file,
+            line=line,
+        )
+
+    def _traceback(self, err: Any, test: Any) -> str:
+        try:
+            text = self._exc_info_to_string(err, test)  # type: ignore[attr-defined]  # unittest's own, with its cuts
+        except Exception as error:
+            text = f"{err[0].__name__}: (its traceback cannot be shown: {type(error).__name__} while making it)\n"
+        return cut_middle(text, LIMIT)
+
+    def _failed(self, err: Any = None) -> None:
+        if self.failfast:
+            self.stop()
+        if self._pdb and err is not None:
+            from django.test.runner import PDBDebugResult
+
+            # Only its method is wanted: which debugger is opened, and how, is Django's to say.
+            host = types.SimpleNamespace(_restoreStdout=lambda: None, buffer=False)
+            with self._capture.showing():
+                PDBDebugResult.debug(host, err)  # type: ignore[arg-type]
+
+
+class _SqlLog:
+    """The queries of the running test, as Django's ``--debug-sql`` logs and formats them."""
+
+    def __init__(self) -> None:
+        from django.test.runner import DebugSQLTextTestResult
+
+        # Its handler and formatter differ between Django's versions, so it is asked rather than copied.
+        self._result = DebugSQLTextTestResult(_WritelnDecorator(io.StringIO()), False, 0)
+
+    def start(self, test: Any) -> None:
+        self._result.startTest(test)
+
+    def stop(self, test: Any) -> str:
+        self._result.stopTest(test)
+        stream: io.StringIO | None = self._result.debug_sql_stream  # type: ignore[attr-defined]
+        return cut_middle(stream.getvalue(), LIMIT) if stream is not None else ""
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as second:
+        return f"(str() of the exception raised {type(second).__name__})"

@@ -1,0 +1,1 @@
+"""Choosing and ordering tests: pure functions, no Django."""
