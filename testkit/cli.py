@@ -1,0 +1,118 @@
+"""``python -m testkit``: run the tests of a project, and what else can be done from a command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from testkit.core.errors import OptionError, TestkitError
+from testkit.core.options import add_arguments
+from testkit.coverage.measure import CoverageOptions
+
+_IN_MANAGE_PY = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']""")
+
+
+def main(argv: Sequence[str] | None = None, *, default_labels: Sequence[str] = ()) -> int:
+    """Run the command that ``argv`` (the process's arguments by default) gives, and return the exit status.
+
+    A first word that names no command is a test label: ``testkit app.tests`` is ``testkit run app.tests``.
+    ``default_labels`` run when no labels are given.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    command: Callable[[list[str], Sequence[str]], int] = _run
+    if arguments and arguments[0] in _COMMANDS:
+        command = _COMMANDS[arguments.pop(0)]
+    try:
+        return command(arguments, default_labels)
+    except TestkitError as error:
+        print(f"testkit: {error}", file=sys.stderr)
+        return error.status
+
+
+def _run(arguments: list[str], default_labels: Sequence[str]) -> int:
+    """Run tests: what ``manage.py test`` does, with testkit over the project's own runner."""
+    known = _prepare(arguments)
+    # Settings and apps of many projects look for the word "test" on the command line.
+    sys.argv = [sys.argv[0], "test", *arguments]
+    _start_coverage(arguments)
+    import django
+    from django.conf import settings
+    from django.core.management import ManagementUtility
+    from django.test.utils import get_runner
+
+    django.setup()
+    import testkit.runner
+
+    testkit.runner.Composed = testkit.runner.compose(get_runner(settings, known.testrunner), default_labels)
+    command = ManagementUtility(["testkit", "test"]).fetch_command("test")
+    command.run_from_argv(["python -m testkit", "run", *arguments, "--testrunner=testkit.runner.Composed"])
+    return 0
+
+
+def _guard(arguments: list[str], default_labels: Sequence[str]) -> int:
+    """Check that no database of the settings is a production database; for shell scripts."""
+    parser = argparse.ArgumentParser("python -m testkit guard", description=_guard.__doc__)
+    parser.add_argument("--settings", help="the settings module")
+    parser.add_argument("--pythonpath", help="a folder to put on the import path")
+    parser.parse_args(arguments)
+    _prepare(arguments)
+    import django
+    from django.conf import settings
+
+    django.setup()
+    from testkit.databases.guard import GuardOptions, check_settings
+    from testkit.session import resolve_options
+
+    for line in check_settings(resolve_options({}, settings)[GuardOptions]):
+        print(line)
+    return 0
+
+
+_COMMANDS: Mapping[str, Callable[[list[str], Sequence[str]], int]] = {"run": _run, "guard": _guard}
+
+
+def _prepare(arguments: Sequence[str]) -> argparse.Namespace:
+    """Set the import path and the settings module as Django's own commands have them."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for flag in ("--settings", "--pythonpath", "--testrunner"):
+        parser.add_argument(flag)
+    known, _ = parser.parse_known_args(arguments)
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    if known.pythonpath:
+        sys.path.insert(0, known.pythonpath)
+    os.environ["DJANGO_SETTINGS_MODULE"] = (
+        known.settings or os.environ.get("DJANGO_SETTINGS_MODULE") or _settings_of_manage_py(Path("manage.py"))
+    )
+    return known
+
+
+def _settings_of_manage_py(path: Path) -> str:
+    try:
+        found = _IN_MANAGE_PY.search(path.read_text(encoding="utf-8"))
+    except OSError:
+        found = None
+    if found is None:
+        raise OptionError(
+            f"no settings found: give --settings MODULE, set DJANGO_SETTINGS_MODULE, or go to the folder of a "
+            f"manage.py that names them (this is {os.getcwd()})"
+        )
+    return found[1]
+
+
+def _start_coverage(arguments: Sequence[str]) -> None:
+    """Start measuring, if that is asked for: before any module of the project is imported."""
+    from testkit.session import GROUPS, resolve_options
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_arguments(parser, GROUPS)
+    known, _ = parser.parse_known_args(list(arguments))
+    options = resolve_options(vars(known))[CoverageOptions]
+    if options.with_cov:
+        from testkit.coverage import measure
+
+        measure.start(options)

@@ -1,0 +1,1 @@
+"""The databases of a run: the production guard, and how they are provided."""

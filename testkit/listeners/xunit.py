@@ -1,0 +1,390 @@
+"""The xunit file: what a CI system reads, in the dialect that JUnit's readers share.
+
+Two flavours, since no one file serves all readers: "default" says all that they know what to do with (file, line, time
+stamps, properties); "strict" is valid by the schema of Jenkins' xunit plugin (``junit-10.xsd``), which rejects a whole
+file for an attribute that it does not know. A third, "classic", is in ``xunit_classic``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, Any
+
+from testkit.core.bus import Listener
+from testkit.core.events import (
+    Fact,
+    FixtureFinished,
+    Outcome,
+    RunFinished,
+    RunStarted,
+    SubTestFinished,
+    TestFinished,
+    TestStarted,
+)
+from testkit.core.options import one_of, option
+from testkit.core.paths import replacing
+from testkit.core.text import visible
+from testkit.core.verdict import LOST, Verdict, class_of, not_run, verdict
+
+if TYPE_CHECKING:
+    from lxml.etree import _Element as Element
+
+_IN_MEMORY = 256 * 1024  # bytes of an open suite that stay off the disk; most classes need less
+_Told = TestFinished | SubTestFinished | FixtureFinished
+_COUNTS = ("tests", "failures", "errors", "skipped")
+_COUNT_OF = {"failure": "failures", "error": "errors", "skipped": "skipped"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class XunitOptions:
+    """Options of the xunit file."""
+
+    with_xunit: bool = option(False, help="write an xunit (JUnit XML) file for CI systems")
+    xunit_file: Path = option(
+        Path("reports/xunit.xml"),
+        help="where the xunit file goes (classic: the folder of this file)",
+        metavar="FILE",
+    )
+    xunit_flavour: str = option(
+        "default",
+        help="default: with file, line and properties; strict: valid by Jenkins' junit-10.xsd; "
+        "classic: TEST-<class>.xml files, made by unittest-xml-reporting",
+        parse=one_of("default", "strict", "classic"),
+        metavar="default|strict|classic",
+    )
+
+
+def xunit_listener(options: XunitOptions) -> Listener:
+    """Return the listener for the flavour that ``options`` name.
+
+    Raises:
+        TestkitError: the classic flavour is wanted and unittest-xml-reporting is not installed.
+    """
+    if options.xunit_flavour == "classic":
+        from testkit.listeners.xunit_classic import XunitClassic
+
+        return XunitClassic(options.xunit_file.parent)
+    return Xunit(options.xunit_file, strict=options.xunit_flavour == "strict")
+
+
+class Xunit:
+    """Listens to the facts of one run and writes them as one xunit file when the run ends.
+
+    What comes is put into unnamed temporary files in the target's folder, so memory does not grow with the number of
+    tests, and the target is whole or absent. The time of class and module fixtures is billed to no test: it is in
+    the suite's time, and that of set-ups in its property ``setup_seconds``.
+
+    Attempts follow Maven Surefire's "Rerun failing tests": a test that passed in the end shows its earlier attempts as
+    ``flakyFailure``; one that failed to the end shows its first attempt, and the others as ``rerunFailure``. Errors
+    have these names too, not ``flakyError`` and ``rerunError``: Jenkins' junit plugin and others pass over those, and
+    ``type`` tells the exception.
+    """
+
+    def __init__(self, path: Path, *, strict: bool = False) -> None:
+        """``path``: where the file goes. ``strict``: keep to ``junit-10.xsd``."""
+        from lxml import etree
+
+        self._etree = etree
+        self._path = path.absolute()  # a test may change the working directory
+        self._strict = strict
+        # The schema's SUREFIRE_TIME has at most three decimals; nobody's has an exponent.
+        self._time = ("{:.3f}" if strict else "{:.6f}").format
+        self._run = RunStarted(run="", at=0.0, ids=())
+        self._ended = False
+        self._body: SpooledTemporaryFile[bytes] | None = None
+        self._totals = dict.fromkeys(_COUNTS, 0)
+        self._open: dict[str, _Suite] = {}  # by worker
+        self._module_set_up: dict[str, FixtureFinished] = {}  # by worker, until its first suite opens
+        self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
+        self._attempts: dict[str, list[TestFinished]] = {}  # by test, until one is final
+
+    def __call__(self, fact: Fact) -> None:
+        """Take the next fact; what comes after ``RunFinished`` is passed over.
+
+        Raises:
+            OSError: the file cannot be written; the temporary ones are gone then.
+        """
+        if self._ended:
+            return
+        try:
+            self._take(fact)
+        except Exception:
+            self._discard()
+            raise
+
+    def _take(self, fact: Fact) -> None:
+        match fact:
+            case TestFinished():
+                self._take_test(fact)
+            case TestStarted():
+                if self._subtests:  # of an attempt that never ended
+                    self._subtests.pop(fact.id, None)
+            case SubTestFinished():
+                self._subtests.setdefault(fact.test, []).append(fact)
+            case FixtureFinished():
+                self._take_fixture(fact)
+            case RunStarted():
+                self._run = fact
+            case RunFinished():
+                self._finish(fact)
+
+    def _take_test(self, fact: TestFinished) -> None:
+        subtests = self._subtests.pop(fact.id, []) if self._subtests else []
+        if fact.final:
+            self._write_test([*self._attempts.pop(fact.id, ()), fact] if self._attempts else [fact])
+            self._write_subtests(subtests)
+        else:
+            problems = tuple(subtest.problem for subtest in subtests if subtest.problem is not None)
+            attempt = dataclasses.replace(fact, problems=fact.problems + problems)
+            self._attempts.setdefault(fact.id, []).append(attempt)
+
+    def _take_fixture(self, fact: FixtureFinished) -> None:
+        said = verdict(fact)
+        if said is not None:
+            suite = self._suite(fact.worker, fact.id, fact.at)
+            suite.bill(fact)
+            case = self._case(suite, fact.phase, said, fact, fact.seconds)
+            self._add_output(case, fact.stdout, fact.stderr)
+            suite.add(self._bytes(case), said)
+        elif fact.phase == "setUpModule":
+            self._module_set_up[fact.worker] = fact
+        elif fact.phase == "setUpClass":
+            self._suite(fact.worker, fact.id, fact.at).bill(fact)
+        elif fact.worker in self._open:
+            self._open[fact.worker].bill(fact)
+
+    def _finish(self, fact: RunFinished) -> None:
+        """Write what was never told to its end, and put the file together."""
+        for attempts in self._attempts.values():
+            self._write_test(attempts)
+        for subtests in self._subtests.values():
+            self._write_subtests(subtests)
+        self._write_untold(fact.not_run, not_run(fact.interrupted, fact.stopped), fact.at)
+        self._write_untold(fact.lost, LOST, fact.at)
+        for suite in self._open.values():
+            self._close(suite)
+        root = self._suite_element("testsuites", "testkit", fact.seconds, self._run.at or fact.at, self._totals)
+        if self._strict:
+            for name in ("skipped", "timestamp"):
+                root.attrib.pop(name)
+        self._body = self._body or self._spool()
+        with replacing(self._path, "wb") as file:
+            file.write(b"<?xml version='1.0' encoding='UTF-8'?>\n")
+            self._write_around(root, self._body, file)
+        self._discard()
+
+    def _discard(self) -> None:
+        """Give up what is temporary, and listen no more."""
+        self._ended = True
+        for spool in (self._body, *(suite.cases for suite in self._open.values())):
+            if spool is not None:
+                spool.close()
+
+    # Suites
+
+    def _suite(self, worker: str, id: str, at: float) -> _Suite:
+        """Return the open suite of ``worker`` if it is of ``id``; else close it and open one."""
+        suite = self._open.get(worker)
+        if suite is None or suite.id != id:
+            if suite is not None:
+                self._close(suite)
+            suite = self._open[worker] = _Suite(id, worker, at, self._spool())
+            set_up = self._module_set_up.pop(worker, None)
+            if set_up is not None:
+                suite.bill(set_up)
+        return suite
+
+    def _spool(self) -> SpooledTemporaryFile[bytes]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target, since the system's folder for temporary files may be small, or be memory.
+        return SpooledTemporaryFile(_IN_MEMORY, dir=str(self._path.parent))
+
+    def _close(self, suite: _Suite) -> None:
+        with suite.cases as cases:
+            if not suite.counts["tests"]:
+                return  # of a class of which nothing but its set-up was told
+            element = self._suite_element("testsuite", suite.name, suite.seconds, suite.at, suite.counts)
+            for name, value in (("hostname", self._run.hostname), ("file", suite.file)):
+                if value:
+                    element.set(name, visible(value))
+            set_up = "" if suite.set_up is None else self._time(suite.set_up)
+            self._add_properties(element, {"worker": suite.worker, "setup_seconds": set_up})
+            self._add_output(element, suite.stdout, suite.stderr)
+            self._body = self._body or self._spool()
+            self._write_around(element, cases, self._body)
+        for name, count in suite.counts.items():
+            self._totals[name] += count
+
+    def _suite_element(self, tag: str, name: str, seconds: float, at: float, counts: Mapping[str, int]) -> Element:
+        attributes = {"name": name, "time": self._time(seconds), "timestamp": _iso(at)}
+        return self._etree.Element(tag, attributes | {name: str(count) for name, count in counts.items()})
+
+    def _write_around(self, element: Element, cases: IO[bytes], out: IO[bytes]) -> None:
+        """Write ``element`` to ``out`` with ``cases``, which are XML already, behind its own children."""
+        end = f"</{element.tag}>\n".encode()
+        element.text = "\n"  # lest it be written as an empty element
+        out.write(self._bytes(element).removesuffix(end))
+        cases.seek(0)
+        shutil.copyfileobj(cases, out)
+        out.write(end)
+
+    # Test cases
+
+    def _write_test(self, attempts: Sequence[TestFinished]) -> None:
+        """Write the one case of a test, of which ``attempts`` are all attempts in order."""
+        last = attempts[-1]
+        suite = self._suite(last.worker, last.class_id or last.id, last.at)
+        suite.seconds += sum([attempt.seconds for attempt in attempts])
+        shown, said, repeated = last, verdict(last), "flakyFailure"
+        bad: list[tuple[TestFinished, Verdict]] = []
+        if len(attempts) > 1:
+            judged = [(attempt, verdict(attempt)) for attempt in attempts]
+            bad = [(attempt, each) for attempt, each in judged if each is not None and each.is_bad]
+            if said is not None and said.is_bad:
+                (shown, said), *bad = bad
+                repeated = "rerunFailure"
+        # A module that could not be imported belongs to no class, but readers drop cases without class or name.
+        name = last.id.removeprefix(suite.prefix) if last.class_id else "import"
+        case = self._case(suite, name, said, shown, shown.seconds)
+        for attempt, each in bad:
+            again = self._add(case, repeated, type=each.type, message=each.message)
+            self._add(again, "stackTrace", each.text)
+            self._add_output(again, attempt.stdout, attempt.stderr, attempt.attachments)
+        self._add_output(case, shown.stdout, shown.stderr, shown.attachments)
+        suite.add(self._bytes(case), said)
+
+    def _write_subtests(self, subtests: Iterable[SubTestFinished]) -> None:
+        for fact in subtests:
+            suite = self._suite(fact.worker, fact.class_id or fact.test, fact.at)
+            said = verdict(fact)
+            # Without a time: nobody measured it, and it is in the time of the test around.
+            case = self._case(suite, fact.id.removeprefix(suite.prefix), said, fact)
+            suite.add(self._bytes(case), said)
+
+    def _write_untold(self, ids: Iterable[str], said: Verdict, at: float) -> None:
+        """Write a case for each test of ``ids``, which has no fact of its own."""
+        by_class: dict[str, list[str]] = {}
+        for id in ids:
+            if id not in self._attempts:
+                by_class.setdefault(class_of(id), []).append(id)
+        for class_id, below in by_class.items():
+            suite = self._suite("", class_id, at)
+            for id in below:
+                suite.add(self._bytes(self._case(suite, id.removeprefix(suite.prefix), said)), said)
+
+    # Elements
+
+    def _case(
+        self, suite: _Suite, name: str, said: Verdict | None, fact: _Told | None = None, seconds: float | None = None
+    ) -> Element:
+        attributes = {"classname": suite.name, "name": visible(name) or "?"}
+        if seconds is not None:
+            attributes["time"] = self._time(seconds)
+        if fact is not None:
+            suite.file = suite.file or fact.file
+            if not self._strict:
+                if fact.file:
+                    attributes["file"] = visible(fact.file)
+                if fact.line:
+                    attributes["line"] = str(fact.line)
+                attributes["timestamp"] = _iso(fact.at)
+        case: Element = self._etree.Element("testcase", attributes)
+        sql = ""
+        if isinstance(fact, TestFinished):
+            sql = f"\nSQL:\n{fact.sql}" if fact.sql else ""
+            if not self._strict and (fact.summary or fact.measures):
+                self._add_properties(case, {"description": fact.summary, **dict(_flat(fact.measures))})
+        if said is not None:
+            self._add(case, said.tag, said.text + sql, type=said.type, message=said.message)
+        return case
+
+    def _bytes(self, element: Element) -> bytes:
+        return self._etree.tostring(element, encoding="utf-8") + b"\n"
+
+    def _add(self, parent: Element, tag: str, text: str = "", **attributes: str) -> Element:
+        shown = {name: visible(value) for name, value in attributes.items()}
+        child: Element = self._etree.SubElement(parent, tag, shown)
+        if text:
+            child.text = visible(text)
+        return child
+
+    def _add_properties(self, parent: Element, properties: Mapping[str, str]) -> None:
+        """Add the properties that say something."""
+        told = {name: value for name, value in properties.items() if value}
+        if told:
+            holder = self._add(parent, "properties")
+            for name, value in told.items():
+                self._add(holder, "property", name=name, value=value)
+
+    def _add_output(self, parent: Element, stdout: str, stderr: str, attachments: Sequence[str] = ()) -> None:
+        if attachments:
+            # The form that Jenkins' junit-attachments plugin and GitLab look for, each alone on its line.
+            folder = self._run.directory or os.getcwd()
+            marks = [f"[[ATTACHMENT|{os.path.join(folder, path)}]]\n" for path in attachments]
+            stdout = "".join([stdout, "" if stdout.endswith("\n") or not stdout else "\n", *marks])
+        if stdout:
+            self._add(parent, "system-out", stdout)
+        if stderr:
+            self._add(parent, "system-err", stderr)
+
+
+class _Suite:
+    """A run of consecutive tests of one class on one worker, spooled until its counts are known."""
+
+    def __init__(self, id: str, worker: str, at: float, cases: SpooledTemporaryFile[bytes]) -> None:
+        self.id = id
+        self.name = visible(id) or "?"
+        self.prefix = f"{id}."
+        self.worker = worker
+        self.at = at
+        self.cases = cases
+        self.counts = dict.fromkeys(_COUNTS, 0)
+        self.file = self.stdout = self.stderr = ""
+        self.seconds = 0.0
+        self.set_up: float | None = None
+
+    def bill(self, fact: FixtureFinished) -> None:
+        """Count in the time of a fixture if it is of this class or its module; keep what a good one printed."""
+        if not self.prefix.startswith(f"{fact.id}."):
+            return
+        self.seconds += fact.seconds
+        if fact.phase.startswith("setUp"):
+            self.set_up = (self.set_up or 0.0) + fact.seconds
+            self.at = min(self.at, fact.at)
+        if fact.outcome is Outcome.PASSED:
+            self.stdout += fact.stdout
+            self.stderr += fact.stderr
+
+    def add(self, case: bytes, said: Verdict | None) -> None:
+        """Take a test case, and count it by the verdict on it."""
+        self.cases.write(case)
+        self.counts["tests"] += 1
+        if said is not None:
+            self.counts[_COUNT_OF[said.tag]] += 1
+
+
+def _flat(measures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield names and text for plain data; what lies within another mapping has both names, with a dot."""
+    for name, value in measures.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            yield f"{prefix}{name}", shown
+
+
+def _iso(at: float) -> str:
+    return f"{_iso_second(int(at))}.{int(at % 1 * 1000):03d}+00:00"
+
+
+@functools.lru_cache(maxsize=16)  # of a quick test, most of what its case costs
+def _iso_second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")

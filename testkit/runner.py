@@ -1,0 +1,201 @@
+"""The front for Django: a ``DiscoverRunner`` whose tests run in a testkit session.
+
+``TEST_RUNNER = "testkit.runner.TestkitRunner"`` in the settings is all that a project needs.
+"""
+
+from __future__ import annotations
+
+import traceback
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.management import CommandError
+from django.test.runner import DebugSQLTextTestResult, DiscoverRunner, PDBDebugResult
+
+from testkit.core.errors import ExitStatus, OptionError, TestkitError
+from testkit.core.options import add_arguments, declared
+from testkit.coverage import measure
+from testkit.coverage.measure import CoverageOptions
+from testkit.databases import guard, provision
+from testkit.databases.guard import GuardOptions
+from testkit.execution.ids import iterate, test_id
+from testkit.execution.inline import RecordedSuite
+from testkit.session import GROUPS, Host, RunOptions, Session, resolve_options
+
+if TYPE_CHECKING:
+    _Base = DiscoverRunner
+else:
+    _Base = object
+
+
+class TestkitRunnerMixin(_Base):
+    """Puts testkit over a ``DiscoverRunner``: name it first, before your own runner class.
+
+    All flags of Django's runner, and of yours, keep their names and meaning.
+    """
+
+    __test__ = False
+    default_labels: Sequence[str] = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        given = {name: kwargs.pop(name) for name in declared(GROUPS) if name in kwargs}
+        super().__init__(*args, **kwargs)
+        with _command_errors():
+            self.testkit_options = resolve_options(given, settings)
+        self._asked_for_parallel, self.parallel = self.parallel > 1, min(self.parallel, 1)
+        self._session: Session | None = None
+        self._provided: frozenset[str] = frozenset()
+        if issubclass(RecordedSuite, self.test_suite):
+            self.test_suite = RecordedSuite
+
+    @classmethod
+    def add_arguments(cls, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        add_arguments(parser, GROUPS)
+
+    def run_tests(self, test_labels: Sequence[str], **kwargs: Any) -> int:
+        """Run the tests and return how many failed.
+
+        Raises:
+            CommandError: the run itself failed or was interrupted; ``returncode`` is the exit status.
+        """
+        options = self.testkit_options[RunOptions]
+        labels = list(test_labels or self.default_labels)
+        if options.show_options:
+            print(self.testkit_options.describe())
+            return 0
+        if options.list_tests:
+            return self._list_tests(labels)
+        with _command_errors(), self._new_session() as session:
+            failures = super().run_tests(labels, **kwargs)
+            session.finish()
+            status, reason = session.status(failures)
+        if reason:
+            raise CommandError(reason, returncode=status)
+        return failures
+
+    def _new_session(self) -> Session:
+        measurement = None
+        if self.testkit_options[CoverageOptions].with_cov:
+            measurement = measure.running() or measure.relaunch(self.testkit_options[CoverageOptions])
+        host = Host(self.verbosity, self.failfast, self.buffer, self.debug_sql, self.pdb, self.durations)
+        self._session = session = Session(self.testkit_options, host, measurement)
+        if self._asked_for_parallel:
+            session.notice("--parallel: this version has no parallel engine yet, so the tests run one after the other")
+        if self.get_resultclass() not in (None, DebugSQLTextTestResult, PDBDebugResult):
+            session.notice(f"get_resultclass() of {type(self).__name__} is not used: results are testkit's listeners'")
+        return session
+
+    def _list_tests(self, labels: list[str]) -> int:
+        self.setup_test_environment()
+        try:
+            self.verbosity = 0
+            for test in iterate(self.build_suite(labels)):
+                print(test_id(test))
+        finally:
+            self.teardown_test_environment()
+        return 0
+
+    # What DiscoverRunner.run_tests() calls, in its order
+
+    def setup_test_environment(self, **kwargs: Any) -> None:
+        super().setup_test_environment(**kwargs)
+        if self._session is not None:
+            self._session.interrupts.install()  # Django has just put unittest's handler in their place
+
+    def build_suite(self, *args: Any, **kwargs: Any) -> Any:
+        suite = super().build_suite(*args, **kwargs)
+        if self._session is None:
+            return suite
+        tests = list(iterate(suite))
+        selected = self._session.select(tests, self._rank)
+        return suite if selected == tests else self.test_suite(selected)
+
+    def _rank(self, test: Any) -> int:
+        for rank, kind in enumerate(self.reorder_by):
+            if isinstance(test, kind):
+                return rank
+        return len(self.reorder_by)
+
+    def setup_databases(self, **kwargs: Any) -> Any:
+        aliases = kwargs.get("aliases")
+        options = self.testkit_options[GuardOptions]
+        guard.check_before(aliases, options)
+        with self._quietly(), provision.timed(aliases) as report:
+            old_config = super().setup_databases(**kwargs)
+        self._provided = guard.check_after(aliases)
+        if self._session is not None and report:
+            self._session.measured("databases", report)
+        return old_config
+
+    def run_suite(self, suite: Any, **kwargs: Any) -> Any:
+        if self._session is None:
+            return super().run_suite(suite, **kwargs)
+        session = self._session
+        # In the place of unittest's TextTestRunner: whatever a project's run_suite does around it is kept.
+        self.test_runner = lambda **_: session
+        with guard.blocking(self._provided):
+            return super().run_suite(suite, **kwargs)
+
+    def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
+        with self._quietly():
+            super().teardown_databases(old_config, **kwargs)
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Keep Django's line for each database to ``-v 2``."""
+        verbosity = self.verbosity
+        self.verbosity = 0 if verbosity == 1 else verbosity
+        try:
+            yield
+        finally:
+            self.verbosity = verbosity
+
+
+class TestkitRunner(TestkitRunnerMixin, DiscoverRunner):
+    """Django's ``DiscoverRunner`` with testkit."""
+
+
+@contextmanager
+def _command_errors() -> Iterator[None]:
+    """Turn what ends a run into the CommandError that management commands end with."""
+    try:
+        yield
+    except CommandError as error:
+        if error.returncode == 1:  # Django's own: failed system checks, for example
+            error.returncode = ExitStatus.RUN_FAILED
+        raise
+    except TestkitError as error:
+        raise CommandError(str(error), returncode=error.status) from error
+    except KeyboardInterrupt as error:
+        status = ExitStatus.TERMINATED if str(error) == "SIGTERM" else ExitStatus.INTERRUPTED
+        raise CommandError(f"interrupted by {error or 'SIGINT'}", returncode=status) from error
+    except Exception as error:
+        traceback.print_exc()
+        raise CommandError(
+            f"the run failed: {type(error).__name__}: {error}", returncode=ExitStatus.RUN_FAILED
+        ) from error
+
+
+def compose(runner: type[Any], default_labels: Sequence[str] = ()) -> type[TestkitRunnerMixin]:
+    """Return ``runner`` (a project's own ``DiscoverRunner``) with testkit over it.
+
+    Args:
+        runner: the class that ``TEST_RUNNER`` names.
+        default_labels: what runs when no labels are given.
+
+    Raises:
+        OptionError: the class is no ``DiscoverRunner``, so there is nothing to build on.
+    """
+    name = f"{runner.__module__}.{runner.__qualname__}"
+    if not issubclass(runner, DiscoverRunner):
+        raise OptionError(f"TEST_RUNNER is {name}, which is no DiscoverRunner: give --testrunner with one that is")
+    bases = (runner,) if issubclass(runner, TestkitRunnerMixin) else (TestkitRunnerMixin, runner)
+    return type(runner.__name__, bases, {"__module__": runner.__module__, "default_labels": tuple(default_labels)})
+
+
+Composed: type[TestkitRunnerMixin] = TestkitRunner
+"""What ``python -m testkit`` runs: the project's own runner, composed."""

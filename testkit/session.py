@@ -1,0 +1,344 @@
+"""The session: from options to one run of tests. The one place where all rooms meet."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from testkit.core import journal
+from testkit.core.bus import Bus, Listener
+from testkit.core.configuration import configuration_sources
+from testkit.core.errors import ExitStatus, JournalError, OptionError
+from testkit.core.events import RunFinished, RunMeasured, RunStarted
+from testkit.core.options import (
+    Options,
+    Source,
+    from_command_line,
+    from_environment,
+    from_settings,
+    names,
+    option,
+    resolve,
+)
+from testkit.core.tally import Tally
+from testkit.coverage.measure import CoverageOptions
+from testkit.databases.guard import GuardOptions
+from testkit.execution.capture import Capture
+from testkit.execution.ids import class_id, iterate, test_id
+from testkit.execution.interrupts import Interrupted, Interrupts
+from testkit.execution.recorder import Recorder
+from testkit.listeners.console import ConsoleOptions, console_listener
+from testkit.listeners.durations import DurationsListener
+from testkit.listeners.xunit import XunitOptions, xunit_listener
+from testkit.selection import durations, rerun
+from testkit.selection.rerun import RerunOptions
+
+if TYPE_CHECKING:
+    from testkit.coverage.measure import Measurement
+
+REPORTS = Path("reports")
+"""All that a run hands over to others."""
+CACHE = Path(".testkit")
+"""What runs remember for themselves; it may be deleted at any time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options of the run as a whole."""
+
+    list_tests: bool = option(False, "Print the ids of the tests that would run, and run none; no database is touched.")
+    allow_no_tests: bool = option(False, "Let a run in which no test ran pass (else exit status 4).")
+    show_options: bool = option(False, "Print each option with its value and where that came from, and run nothing.")
+    listeners: tuple[str, ...] = option((), "Listeners of your own, by dotted path.", parse=names, command_line=False)
+
+
+GROUPS: tuple[type, ...] = (RunOptions, RerunOptions, ConsoleOptions, XunitOptions, CoverageOptions, GuardOptions)
+"""All options, room by room."""
+
+
+def resolve_options(command_line: Mapping[str, Any], settings: Any = None) -> Options:
+    """Return the options of a run.
+
+    Args:
+        command_line: what was typed, by option name.
+        settings: the Django settings; None before they are imported, when only early options are right yet.
+
+    Raises:
+        OptionError: a value cannot be read, or a name is unknown.
+    """
+    sources = [from_command_line(command_line), from_environment(os.environ)]
+    if settings is not None:
+        given = getattr(settings, "TESTKIT", {})
+        if not isinstance(given, Mapping):
+            raise OptionError(f"TESTKIT in the settings is {given!r}: give a dict of options")
+        sources += [from_settings(given), *_settings_of_xmlrunner(settings)]
+    return resolve(GROUPS, [*sources, *configuration_sources(Path.cwd())])
+
+
+def _settings_of_xmlrunner(settings: Any) -> Iterable[Source]:
+    """Yield where unittest-xml-reporting's settings say that the file goes, for people who come from it."""
+    folder, name = getattr(settings, "TEST_OUTPUT_DIR", None), getattr(settings, "TEST_OUTPUT_FILE_NAME", None)
+    if folder or name:
+        file = Path(folder or REPORTS) / (name or "xunit.xml")
+        yield Source(
+            "the settings", {"xunit_file": file}, lambda _: "TEST_OUTPUT_DIR or TEST_OUTPUT_FILE_NAME", late=True
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the front's own flags say of the run; the names are ``DiscoverRunner``'s."""
+
+    verbosity: int = 1
+    failfast: bool = False
+    buffer: bool = False
+    debug_sql: bool = False
+    pdb: bool = False
+    durations: int | None = None
+
+
+class Session:
+    """One run: select the tests, run them, and say how it ended.
+
+    Enter it first; then call ``select``, ``run`` and, when everything was torn down, ``finish``.
+    """
+
+    def __init__(self, options: Options, host: Host, measurement: Measurement | None = None) -> None:
+        """``measurement`` is the coverage measurement that is on, if one is."""
+        self.options = options
+        self.interrupts = Interrupts()
+        self._host = host
+        self._measurement = measurement
+        self._tally = Tally()
+        self._bus = Bus([self._tally])
+        self._stack = ExitStack()
+        self._reports: dict[str, str] = {}
+        self._early: list[RunMeasured] = []
+        self._finished: RunFinished | None = None
+        self._below_minimum = ""
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self.interrupts)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def notice(self, text: str) -> None:
+        """Tell the user something about the run that is no fact of it."""
+        if self._host.verbosity > 0:
+            print(f"testkit: {text}", file=sys.stderr, flush=True)
+
+    # Selecting
+
+    def select(self, tests: Sequence[Any], rank_of: Callable[[Any], int]) -> list[Any]:
+        """Return the tests that are to run, in order.
+
+        ``rank_of`` gives the rank of a test in Django's order (TestCase before TransactionTestCase), which is kept.
+        """
+        wanted = self.options[RerunOptions]
+        if not (wanted.last_failed or wanted.failed_first):
+            return list(tests)
+        failed = self._failed_in_last_run()
+        if wanted.last_failed:
+            selected = rerun.last_failed(tests, failed, test_id)
+            if selected:
+                return selected
+            self.notice("--last-failed: no failed test of the last run is among these, so all of them run")
+        ranks: dict[int, list[Any]] = {}
+        for test in tests:
+            ranks.setdefault(rank_of(test), []).append(test)
+        return [test for _, group in sorted(ranks.items()) for test in rerun.failed_first(group, failed, test_id, type)]
+
+    def _failed_in_last_run(self) -> frozenset[str]:
+        try:
+            return rerun.failed_ids(journal.read(REPORTS / "journal"))
+        except JournalError as error:
+            self.notice(str(error))
+            return frozenset()
+
+    # Running
+
+    def run(self, suite: Any) -> Recorder:
+        """Run the tests of ``suite`` and publish what happens, from RunStarted to RunFinished."""
+        self._listen()
+        ids = tuple(test_id(test) for test in iterate(suite))
+        self._bus.publish(_run_started(self._run_id, ids))
+        for fact in self._early:
+            self._bus.publish(fact)
+        capture = Capture(show=not self._host.buffer)
+        recorder = Recorder(
+            self._bus.publish,
+            capture,
+            failfast=self._host.failfast,
+            debug_sql=self._host.debug_sql,
+            keep_all_sql=self._host.verbosity > 1,
+            pdb=self._host.pdb,
+        )
+        started = time.perf_counter()
+        ended_early = "an error outside of the tests"
+        try:
+            with capture, self.interrupts.stopping(recorder.stop):
+                suite.run(recorder)
+            ended_early = "--failfast" if recorder.shouldStop else ""
+        except Interrupted:
+            ended_early = ""
+        finally:
+            self._publish_end(time.perf_counter() - started, ended_early)
+        return recorder
+
+    def _publish_end(self, seconds: float, stopped: str) -> None:
+        interrupted = self.interrupts.received
+        left = self._tally.unaccounted()
+        was_cut = bool(interrupted or stopped)
+        self._finished = RunFinished(
+            at=time.time(),
+            seconds=seconds,
+            interrupted=interrupted,
+            stopped="" if interrupted else stopped,
+            not_run=left if was_cut else (),
+            lost=() if was_cut else left,
+        )
+        with self.interrupts.stopping(lambda: None):
+            self._bus.publish(self._finished)
+
+    def measured(self, section: str, data: Mapping[str, Any]) -> None:
+        """Publish something that was measured about the run; what comes before the tests waits for them."""
+        fact = RunMeasured(section=section, data=data)
+        if self._tally.collected:
+            self._bus.publish(fact)
+        else:
+            self._early.append(fact)
+
+    def _listen(self) -> None:
+        remembered = durations.load(CACHE / "durations.json")
+        host = self._host
+        self._run_id = journal.new_run_id()
+        self._bus.subscribe(
+            console_listener(
+                sys.stderr,
+                self.options[ConsoleOptions],
+                self._tally,
+                verbosity=host.verbosity,
+                buffer=host.buffer,
+                durations=host.durations,
+                expected=remembered.tests,
+                live=not host.pdb,
+            )
+        )
+        self._listen_to_files(remembered)
+        if self._measurement is not None:
+            self._bus.subscribe(self._measurement)
+        for path in self.options[RunOptions].listeners:
+            self._bus.subscribe(_import_listener(path))
+
+    def _listen_to_files(self, remembered: durations.Durations) -> None:
+        xunit = self.options[XunitOptions]
+        if xunit.with_xunit:
+            self._bus.subscribe(xunit_listener(xunit))
+            self._reports["xunit"] = str(xunit.xunit_file)
+        try:
+            _own_folder(CACHE)
+            folder = _own_folder(REPORTS / "journal")
+            journal.remove_old_runs(folder, journal.KEPT_RUNS - 1)
+            writer = journal.Journal(folder, self._run_id)
+        except OSError as error:
+            self.notice(f"this run keeps no journal and remembers no durations: {error}")
+            return
+        self._stack.callback(writer.close)
+        self._bus.subscribe(writer)
+        self._bus.subscribe(DurationsListener(lambda tests, fixtures: _remember(remembered, tests, fixtures)))
+
+    # Ending
+
+    def finish(self) -> None:
+        """Make the reports that need the run to be over, and say where all of them are."""
+        with self.interrupts.stopping(lambda: None):
+            try:
+                if self._measurement is not None:
+                    self._finish_coverage(self._measurement)
+            finally:
+                if self._reports:
+                    self.measured("reports", self._reports)
+
+    def _finish_coverage(self, measurement: Measurement) -> None:
+        result = measurement.finish()
+        self._reports |= {title: str(path) for title, path in result.reports.items()}
+        self._below_minimum = result.below_minimum
+        self.measured(
+            "coverage",
+            {
+                "percent": result.percent,
+                "covered": result.covered,
+                "statements": result.statements,
+                "text": f"\n{result.text}",
+            },
+        )
+
+    def status(self, failures: int) -> tuple[ExitStatus, str]:
+        """Return how the process should end, and why if it is for more than ``failures`` tests that failed."""
+        end = self._finished
+        if end is None or end.interrupted:
+            name = self.interrupts.received
+            status = ExitStatus.TERMINATED if name == "SIGTERM" else ExitStatus.INTERRUPTED
+            return status, f"the run was interrupted by {name}"
+        if self._bus.failures:
+            failure = self._bus.failures[0]
+            return ExitStatus.RUN_FAILED, f"the listener {failure.listener} failed:\n{failure.traceback}"
+        if end.lost:
+            return ExitStatus.RUN_FAILED, f"{len(end.lost)} tests were collected and never reported (see above)"
+        if self._tally.nothing_ran and not self.options[RunOptions].allow_no_tests:
+            return ExitStatus.NOTHING_RAN, "no test ran: check the labels and the pattern, or give --allow-no-tests"
+        if self._below_minimum:
+            return ExitStatus.RUN_FAILED, self._below_minimum
+        return (ExitStatus.TESTS_FAILED if failures else ExitStatus.PASSED), ""
+
+
+def _run_started(run: str, ids: tuple[str, ...]) -> RunStarted:
+    django = sys.modules.get("django")
+    return RunStarted(
+        run=run,
+        at=time.time(),
+        ids=ids,
+        python=platform.python_version(),
+        django=django.get_version() if django else "",
+        hostname=platform.node(),
+        directory=os.getcwd(),
+    )
+
+
+def _own_folder(folder: Path) -> Path:
+    """Make a folder of our own, which version control is to pass over."""
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / ".gitignore"
+    if not marker.exists():
+        marker.write_text("*\n")
+    return folder
+
+
+def _remember(known: durations.Durations, tests: dict[str, float], fixtures: dict[str, float]) -> None:
+    known.merge(durations.Durations(tests, fixtures))
+    durations.save(CACHE / "durations.json", known)
+
+
+def _import_listener(path: str) -> Listener:
+    from django.utils.module_loading import import_string
+
+    try:
+        found = import_string(path)
+        listener: Listener = found() if isinstance(found, type) else found
+    except Exception as error:
+        raise OptionError(
+            f'TESTKIT["LISTENERS"] names {path}, which cannot be used: {type(error).__name__}: {error}'
+        ) from error
+    return listener
