@@ -6,10 +6,11 @@ import argparse
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from testkit.core.errors import OptionError, TestkitError
+from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.options import add_arguments
 from testkit.coverage.measure import CoverageOptions
 
@@ -31,6 +32,10 @@ def main(argv: Sequence[str] | None = None, *, default_labels: Sequence[str] = (
     except TestkitError as error:
         print(f"testkit: {error}", file=sys.stderr)
         return error.status
+    except Exception:
+        # The project's settings or apps, as a rule: Python's own words say best where.
+        traceback.print_exc()
+        return ExitStatus.RUN_FAILED
 
 
 def _run(arguments: list[str], default_labels: Sequence[str]) -> int:

@@ -1,16 +1,18 @@
-"""Fixtures for what is not Python: database servers and a browser.
+"""Fixtures: a little project to run, and what is not Python: database servers and a browser.
 
-A test that needs one which is not here is skipped, and says what installs it. With `CI=true` it fails instead: there,
+A test that needs one of these which is not here is skipped, and says what installs it. With `CI=true` it fails instead: there,
 tests that silently do not run would look like tests that pass.
 """
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from tests.projects import Project
 from tests.servers import Missing, find, mariadb_server, own_database, postgres_server
 
 
@@ -29,6 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="skip the tests that need this, even with CI=true (repeatable)",
     )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A real little Django project in a folder of its own."""
+    return Project(tmp_path)
 
 
 @pytest.fixture(scope="session")

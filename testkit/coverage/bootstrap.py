@@ -11,7 +11,9 @@ import os
 import runpy
 import sys
 from collections.abc import Mapping
+from importlib.abc import InspectLoader
 from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec
 from pkgutil import get_importer
 from types import ModuleType
 from typing import Any
@@ -45,8 +47,8 @@ def main() -> None:
 def _first_on_path(program: list[str]) -> str:
     if program[0] == "-m":
         return os.getcwd()
-    # A folder or archive is on the path itself, where `runpy` puts it.
-    return os.path.dirname(os.path.realpath(program[0]))
+    # A folder or archive with a `__main__.py` is on the path itself.
+    return _absolute(program[0]) if get_importer(program[0]) else os.path.dirname(os.path.realpath(program[0]))
 
 
 def _measure(options: Mapping[str, Any]) -> None:
@@ -63,17 +65,23 @@ def _measure(options: Mapping[str, Any]) -> None:
 
 
 def _run_file(path: str) -> None:
-    if get_importer(path) is not None:
-        # A folder or an archive with a `__main__.py`.
-        runpy.run_path(path, run_name="__main__")
-        return
-    # Not by `runpy`, which would give a script the relative path as `__file__`.
-    file = os.path.join(os.getcwd(), path)
-    loader = SourceFileLoader("__main__", file)
-    module = ModuleType("__main__")
-    module.__file__, module.__loader__ = file, loader
+    # Not by `runpy.run_path`, by which the program's `__file__` would be relative if its path is.
+    file = _absolute(path)
+    importer = get_importer(file)
+    spec = importer.find_spec("__main__") if importer else None
+    if spec and isinstance(spec.loader, InspectLoader):
+        module, code = module_from_spec(spec), spec.loader.get_code("__main__")
+    else:
+        loader = SourceFileLoader("__main__", file)
+        module, code = ModuleType("__main__"), loader.source_to_code(loader.get_data(file), file)
+        module.__file__, module.__loader__ = file, loader
     sys.modules["__main__"] = module
-    exec(loader.source_to_code(loader.get_data(file), file), module.__dict__)
+    exec(code, module.__dict__)
+
+
+def _absolute(path: str) -> str:
+    # As Python does it for a script: with all dots that stand in the path.
+    return os.path.join(os.getcwd(), path)
 
 
 if __name__ == "__main__":

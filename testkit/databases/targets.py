@@ -133,7 +133,7 @@ def sqlite_file(name: str) -> Path:
 
 def shown(name: str, family: str) -> str:
     """Return a database's name for a message; what could hold a password is left out."""
-    if family == "sqlite3":
+    if family == "sqlite3" and ("://" not in name or name.startswith("file:")):
         return name.partition("?")[0] or "(none)"
     return "(not shown: it may hold a password)" if _HIDDEN.search(name) else name or "(none)"
 

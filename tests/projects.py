@@ -1,0 +1,137 @@
+"""A real little Django project, made for one test and run by the real commands."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+from lxml import etree
+
+from testkit.core import journal
+from testkit.core.events import Fact
+
+ROOT = Path(__file__).parent.parent
+FRONTS: Mapping[str, list[str]] = {
+    "testkit": [sys.executable, "-m", "testkit"],
+    "manage.py": [sys.executable, "manage.py", "test"],
+    "stock": [sys.executable, "manage.py", "test", "--testrunner=django.test.runner.DiscoverRunner"],
+}
+"""The ways to start a run: ours, ours by TEST_RUNNER, and Django's own runner as the oracle."""
+
+SETTINGS = """
+SECRET_KEY = "no secret"
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "shop"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "real.sqlite3"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TEST_RUNNER = "testkit.runner.TestkitRunner"
+"""
+MANAGE = """
+import os, sys
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+    from django.core.management import execute_from_command_line
+    execute_from_command_line(sys.argv)
+"""
+MODELS = """
+from django.db import models
+
+class Item(models.Model):
+    name = models.CharField(max_length=20)
+
+    def __str__(self):
+        return self.name
+"""
+MIGRATION = """
+from django.db import migrations, models
+
+class Migration(migrations.Migration):
+    initial = True
+    dependencies = []
+    operations = [
+        migrations.CreateModel("Item", [
+            ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+            ("name", models.CharField(max_length=20)),
+        ]),
+    ]
+"""
+# What the environment of the machine says must not change what these runs do.
+_OWN_VARIABLES = ("TESTKIT_", "DJANGO_", "COVERAGE_", "PYTHONWARNINGS", "NO_COLOR", "FORCE_COLOR", "DATABASE_URL")
+
+
+class Project:
+    """A project in a folder: an app ``shop`` with a model ``Item``, and the test modules that a test gives it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.write(
+            {
+                "settings.py": SETTINGS,
+                "manage.py": MANAGE,
+                "shop/__init__.py": "",
+                "shop/models.py": MODELS,
+                "shop/migrations/__init__.py": "",
+                "shop/migrations/0001_initial.py": MIGRATION,
+                "shop/tests/__init__.py": "",
+            }
+        )
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write ``files`` by their path in the project; common indentation is taken off."""
+        for name, text in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
+
+    def settings(self, text: str) -> None:
+        """Add ``text`` to the settings."""
+        with open(self.folder / "settings.py", "a", encoding="utf-8") as file:
+            file.write(textwrap.dedent(text).strip() + "\n")
+
+    def tests(self, text: str, module: str = "test_shop") -> None:
+        """Write a test module of the app."""
+        self.write({f"shop/tests/{module}.py": text})
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        """Return the environment of a run."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(_OWN_VARIABLES)}
+        return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **extra}
+
+    def start(self, *arguments: str, front: str = "testkit", **environment: str) -> subprocess.Popen[str]:
+        """Start a run and return its process."""
+        return subprocess.Popen(
+            [*FRONTS[front], *arguments],
+            cwd=self.folder,
+            env=self.environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
+        )
+
+    def run(
+        self, *arguments: str, front: str = "testkit", timeout: float = 60, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to the end, which must come within ``timeout`` seconds, and return what was printed and the status."""
+        process = self.start(*arguments, front=front, **environment)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            stdout, stderr = process.communicate()
+            raise AssertionError(f"the run did not end within {timeout} s:\n{stdout}\n{stderr}") from None
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+    def facts(self) -> list[Fact]:
+        """Return the facts of the last run, from its journal."""
+        return list(journal.read(self.folder / "reports" / "journal"))
+
+    def xunit(self, file: str = "reports/xunit.xml") -> etree._Element:
+        """Return the root of the xunit file."""
+        return etree.parse(self.folder / file, etree.XMLParser(huge_tree=True)).getroot()
