@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Every code point but control characters (tab and line ends stay), lone surrogates and what Unicode calls noncharacters.
+# All code points but control characters (tab and line ends stay), lone surrogates and what Unicode calls noncharacters.
 # XML 1.0 forbids most of these (https://www.w3.org/TR/xml/#charsets, "Char") and discourages the others (the note
 # there); terminals act on them. ASCII stands first: ranges are tried in their order, and most text is found there.
 _LATER_PLANES = "".join(f"{chr(plane << 16)}-{chr((plane << 16) + 0xFFFD)}" for plane in range(1, 17))

@@ -11,7 +11,6 @@ import os
 import runpy
 import sys
 from collections.abc import Mapping
-from importlib.abc import InspectLoader
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec
 from pkgutil import get_importer
@@ -69,8 +68,10 @@ def _run_file(path: str) -> None:
     file = _absolute(path)
     importer = get_importer(file)
     spec = importer.find_spec("__main__") if importer else None
-    if spec and isinstance(spec.loader, InspectLoader):
-        module, code = module_from_spec(spec), spec.loader.get_code("__main__")
+    loader: Any
+    if spec:
+        loader = spec.loader
+        module, code = module_from_spec(spec), loader.get_code("__main__")
     else:
         loader = SourceFileLoader("__main__", file)
         module, code = ModuleType("__main__"), loader.source_to_code(loader.get_data(file), file)

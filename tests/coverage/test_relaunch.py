@@ -68,7 +68,7 @@ def states(folder: Path, *arguments: str) -> tuple[dict[str, Any], dict[str, Any
         ["-mpackage"],
         ["-Bm", "d"],
         ["-P", "program.py"],
-        ["-Pm", "program"],
+        ["-P", "-m", "program"],
         ["-W", "error", "-X", "dev", "-Ou", "program.py"],
         ["d"],
         ["archive.zip"],

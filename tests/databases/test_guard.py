@@ -13,6 +13,7 @@ from typing import Any
 
 import dj_database_url
 import pytest
+from django.apps import apps
 from django.conf import UserSettingsHolder, global_settings, settings
 from django.core.management import BaseCommand, CommandError
 from django.db.utils import ConnectionHandler
@@ -38,6 +39,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
     holder = UserSettingsHolder(global_settings)
     before, settings._wrapped = settings._wrapped, holder  # monkeypatch would want settings that are configured
     monkeypatch.setattr(guard, "_real", {})
+    monkeypatch.setattr(apps, "ready", True)  # else Django warns of every query
     made = []
 
     def databases(**given: dict[str, Any]) -> ConnectionHandler:
