@@ -143,7 +143,7 @@ class Xunit:
             self._write_subtests(subtests)
         else:
             problems = tuple(subtest.problem for subtest in subtests if subtest.problem is not None)
-            attempt = dataclasses.replace(fact, problems=fact.problems + problems)
+            attempt = fact._replace(problems=fact.problems + problems)
             self._attempts.setdefault(fact.id, []).append(attempt)
 
     def _take_fixture(self, fact: FixtureFinished) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
@@ -27,6 +26,7 @@ PROBLEM = Problem(
 )
 FACTS = [
     RunStarted(run="r", at=1.5, ids=("a.b", "a.c")),
+    TestFinished(id="a.c", class_id="a", at=2, seconds=0.0, outcome=Outcome.PASSED, line=7),
     TestStarted(id="a.b", class_id="a", at=2.0, attempt=2),
     TestFinished(
         id="a.b",
@@ -59,8 +59,8 @@ def test_a_fact_comes_back_from_json_as_it_went_in(fact):
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: type(fact).__name__)
 def test_a_fact_is_frozen_and_can_be_pickled(fact):
     """A fact is frozen and can be pickled."""
-    with pytest.raises(FrozenInstanceError):
-        setattr(fact, fields(fact)[0].name, None)
+    with pytest.raises(AttributeError):
+        setattr(fact, fact._fields[0], None)
     assert pickle.loads(pickle.dumps(fact)) == fact
 
 

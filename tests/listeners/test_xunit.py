@@ -1,6 +1,5 @@
 """The xunit file in its flavours default and strict, from plain lists of facts."""
 
-import dataclasses
 import os
 import re
 import subprocess
@@ -87,7 +86,7 @@ TORTURE: list[Fact] = [
     subtest("(i=3)", Outcome.ERROR, problem=ERROR),
     subtest("(i=4)", Outcome.SKIPPED, reason="odd"),
     passed("test_it", outcome=Outcome.FAILED, subtests_failed=2),
-    failed("test_nasty", problem=dataclasses.replace(FAILED, message=NASTY, traceback=NASTY), stdout=NASTY),
+    failed("test_nasty", problem=FAILED._replace(message=NASTY, traceback=NASTY), stdout=NASTY),
     failed("test_flaky", final=False, stdout="first try\n"),
     failed("test_flaky", problem=ERROR, attempt=2, final=False),
     passed("test_flaky", attempt=3),
@@ -99,8 +98,7 @@ TORTURE: list[Fact] = [
     fixture("app.tests.test_third", "setUpModule", outcome=Outcome.ERROR, problems=(ERROR,)),
     failed(class_id="", id="app.tests.test_gone", problem=ERROR, file="", line=0),
 ]
-TORTURE_END = dataclasses.replace(
-    FINISHED,
+TORTURE_END = FINISHED._replace(
     interrupted="SIGINT",
     not_run=("app.tests.test_last.LastTests.test_a", "app.tests.test_last.LastTests.test_b"),
     lost=("app.tests.test_last.LostTests.test_c",),
@@ -314,7 +312,7 @@ class TestOutcomes:
 
     def test_no_message(self, write: Write) -> None:
         """A problem without a message is told by its type."""
-        told = ending(case(write([failed(problem=dataclasses.replace(FAILED, message=""))])))
+        told = ending(case(write([failed(problem=FAILED._replace(message=""))])))
         assert told.get("message") == "AssertionError"
 
     def test_bad_without_problems(self, write: Write) -> None:
@@ -331,7 +329,7 @@ class TestOutcomes:
         "fields",
         [
             {"reason": "Traceback (most recent call last):\nAssertionError: 1 != 2\n"},
-            {"problems": (dataclasses.replace(FAILED, message="AssertionError: 1 != 2"),)},
+            {"problems": (FAILED._replace(message="AssertionError: 1 != 2"),)},
         ],
         ids=["traceback", "problem"],
     )
@@ -472,7 +470,7 @@ class TestAttempts:
 
     def test_never_final(self, write: Write) -> None:
         """A test whose repetition the end of the run cut off is told by the attempt there was, and once."""
-        end = dataclasses.replace(FINISHED, interrupted="SIGTERM", not_run=(f"{CLASS}.test_it",))
+        end = FINISHED._replace(interrupted="SIGTERM", not_run=(f"{CLASS}.test_it",))
         root = write([failed(final=False), end])
         assert ending(case(root)).tag == "failure"
 
@@ -487,7 +485,7 @@ class TestOutput:
 
     def test_invisible_characters(self, write: Write) -> None:
         """What XML cannot hold is shown as an escape wherever it stands, and nothing else is changed."""
-        problem = dataclasses.replace(FAILED, message=NASTY, traceback=NASTY, type=NASTY)
+        problem = FAILED._replace(message=NASTY, traceback=NASTY, type=NASTY)
         told = case(write([failed(NASTY, problem=problem, stdout=NASTY, stderr=NASTY)]), NASTY_SHOWN)
         assert [ending(told).get("message"), ending(told).get("type"), ending(told).text] == [NASTY_SHOWN] * 3
         assert [told.findtext("system-out"), told.findtext("system-err")] == [NASTY_SHOWN] * 2
@@ -522,7 +520,7 @@ class TestEnd:
     def test_not_run(self, write: Write, fields: dict[str, str], message: str) -> None:
         """Each test that was left out is skipped with the reason, in a suite of its class."""
         ids = ("app.A.test_a", "app.B.test_b", "app.A.test_c[1.5]")
-        root = write([dataclasses.replace(FINISHED, not_run=ids, **fields)])
+        root = write([FINISHED._replace(not_run=ids, **fields)])
         told = {suite.get("name"): [each.get("name") for each in suite.iter("testcase")] for suite in root}
         assert told == {"app.A": ["test_a", "test_c[1.5]"], "app.B": ["test_b"]}
         assert {ending(each).get("message") for each in root.iter("testcase")} == {message}
@@ -530,7 +528,7 @@ class TestEnd:
 
     def test_lost(self, write: Write) -> None:
         """A test that nothing accounts for is an error."""
-        root = write([passed(), dataclasses.replace(FINISHED, lost=(f"{CLASS}.test_lost",))])
+        root = write([passed(), FINISHED._replace(lost=(f"{CLASS}.test_lost",))])
         assert ending(case(root, "test_lost")).get("message").startswith("lost: ")
         assert (root.get("errors"), len(root)) == ("1", 1)
 

@@ -1,6 +1,5 @@
 """The classic xunit files, from plain lists of facts."""
 
-import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,7 @@ def test_fixtures_and_imports(tmp_path: Path) -> None:
     broken = FixtureFinished(
         id=CLASS, phase="setUpClass", at=AT, seconds=2.0, outcome=Outcome.ERROR, problems=(ERROR,), line=7
     )
-    fine = dataclasses.replace(broken, id="app.Fine", outcome=Outcome.PASSED, problems=())
+    fine = broken._replace(id="app.Fine", outcome=Outcome.PASSED, problems=())
     files = write(tmp_path, fine, broken, finished("", "", ERROR, id="app.tests.test_gone"))
     assert {name: told(root) for name, root in files.items()} == {
         f"TEST-{CLASS}.xml": [(CLASS, "setUpClass", "error", "app.Oops", "oops")],
@@ -184,14 +183,13 @@ def test_attempts(tmp_path: Path) -> None:
 
 def test_untold(tmp_path: Path) -> None:
     """Tests left out are skipped, lost ones errors, and one whose repetition was cut off has failed, once."""
-    end = dataclasses.replace(
-        FINISHED,
+    end = FINISHED._replace(
         interrupted="SIGINT",
         not_run=(f"{CLASS}.test_it", f"{CLASS}.test_next"),
         lost=(f"{CLASS}.test_lost",),
     )
-    orphan = dataclasses.replace(
-        subtest("", Outcome.ERROR, problem=ERROR), id=f"{CLASS}.test_lost (i=1)", test=f"{CLASS}.test_lost"
+    orphan = subtest("", Outcome.ERROR, problem=ERROR)._replace(
+        id=f"{CLASS}.test_lost (i=1)", test=f"{CLASS}.test_lost"
     )
     root = write_one(tmp_path, finished("test_it", CLASS, FAILED, final=False), orphan, end)
     assert [(name, tag) for _, name, tag, *_ in told(root)] == [
@@ -205,7 +203,7 @@ def test_untold(tmp_path: Path) -> None:
 
 def test_invisible_characters(tmp_path: Path) -> None:
     """What XML cannot hold is shown as an escape, not dropped, and breaks nothing."""
-    problem = dataclasses.replace(FAILED, type=NASTY, message=NASTY, traceback=NASTY)
+    problem = FAILED._replace(type=NASTY, message=NASTY, traceback=NASTY)
     facts = [
         finished("test_it", CLASS, problem, stdout=NASTY, stderr=NASTY, summary=NASTY, file=NASTY),
         finished("test_it", "app.\x00\udc80"),
