@@ -58,13 +58,13 @@ class CommandHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._command.stderr.write(self.format(record), self._style_of(record))
+            # `str` in the place of stderr's own style, which is that of an error.
+            self._command.stderr.write(self._style_of(record)(self.format(record)), str)
         except Exception:
             self.handleError(record)
 
     def _style_of(self, record: logging.LogRecord) -> Callable[[str], str]:
         style = self._command.style  # without colours when --no-color says so
-        # Not stderr's own style, which is that of an error.
         if record.levelno >= logging.WARNING and (self._force_color or self._command.stderr.isatty()):
             return style.ERROR if record.levelno >= logging.ERROR else style.WARNING
         return str
@@ -108,7 +108,13 @@ def _reaches(name: str, loggers: set[logging.Logger]) -> bool:
 def _console_handlers(handler: CommandHandler) -> list[logging.Handler]:
     """Return the handlers that print to the console, the one of a command that calls this command among them."""
     command = handler._command
-    streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__, command.stdout._out, command.stderr._out)
+    streams = (
+        sys.stdout,
+        sys.stderr,
+        sys.__stdout__,
+        sys.__stderr__,
+        *(getattr(out, "_out", None) for out in (command.stdout, command.stderr)),
+    )
     known = [item for item in logging.root.manager.loggerDict.values() if isinstance(item, logging.Logger)]
     found = {other: None for logger in [logging.root, *known] for other in logger.handlers}
     return [

@@ -9,10 +9,11 @@ import traceback
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.core.management import CommandError
+from django.db import connections
 from django.test.runner import DebugSQLTextTestResult, DiscoverRunner, PDBDebugResult
 
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
@@ -124,7 +125,11 @@ class TestkitRunnerMixin(_Base):
         aliases = kwargs.get("aliases")
         options = self.testkit_options[GuardOptions]
         guard.check_before(aliases, options)
-        with self._quietly(), provision.timed(aliases) as report:
+        with (
+            self._quietly(),
+            provision.timed(aliases) as report,
+            guard.blocking(connections if aliases is None else aliases),
+        ):
             old_config = super().setup_databases(**kwargs)
         self._provided = guard.check_after(aliases)
         if self._session is not None and report:
@@ -136,11 +141,12 @@ class TestkitRunnerMixin(_Base):
             return super().run_suite(suite, **kwargs)
         session = self._session
         # In the place of unittest's TextTestRunner: whatever a project's run_suite does around it is kept.
-        self.test_runner = lambda **_: session
+        self.test_runner = cast(Any, lambda **_: session)
         with guard.blocking(self._provided):
             return super().run_suite(suite, **kwargs)
 
     def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
+        guard.check_names(self._provided)
         with self._quietly():
             super().teardown_databases(old_config, **kwargs)
 

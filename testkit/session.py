@@ -8,10 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from testkit.core import journal
 from testkit.core.bus import Bus, Listener
@@ -19,6 +18,7 @@ from testkit.core.configuration import configuration_sources
 from testkit.core.errors import ExitStatus, JournalError, OptionError
 from testkit.core.events import RunFinished, RunMeasured, RunStarted
 from testkit.core.options import (
+    OptionGroup,
     Options,
     Source,
     from_command_line,
@@ -32,7 +32,7 @@ from testkit.core.tally import Tally
 from testkit.coverage.measure import CoverageOptions
 from testkit.databases.guard import GuardOptions
 from testkit.execution.capture import Capture
-from testkit.execution.ids import class_id, iterate, test_id
+from testkit.execution.ids import iterate, test_id
 from testkit.execution.interrupts import Interrupted, Interrupts
 from testkit.execution.recorder import Recorder
 from testkit.listeners.console import ConsoleOptions, console_listener
@@ -50,17 +50,29 @@ CACHE = Path(".testkit")
 """What runs remember for themselves; it may be deleted at any time."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(OptionGroup):
     """Options of the run as a whole."""
 
-    list_tests: bool = option(False, "Print the ids of the tests that would run, and run none; no database is touched.")
-    allow_no_tests: bool = option(False, "Let a run in which no test ran pass (else exit status 4).")
-    show_options: bool = option(False, "Print each option with its value and where that came from, and run nothing.")
-    listeners: tuple[str, ...] = option((), "Listeners of your own, by dotted path.", parse=names, command_line=False)
+    list_tests: bool = option(
+        default=False, help="Print the ids of the tests that would run, and run none; no database is touched."
+    )
+    allow_no_tests: bool = option(default=False, help="Let a run in which no test ran pass (else exit status 4).")
+    show_options: bool = option(
+        default=False, help="Print each option with its value and where that came from, and run nothing."
+    )
+    listeners: tuple[str, ...] = option(
+        default=(), help="Listeners of your own, by dotted path.", parse=names, command_line=False
+    )
 
 
-GROUPS: tuple[type, ...] = (RunOptions, RerunOptions, ConsoleOptions, XunitOptions, CoverageOptions, GuardOptions)
+GROUPS: tuple[type[OptionGroup], ...] = (
+    RunOptions,
+    RerunOptions,
+    ConsoleOptions,
+    XunitOptions,
+    CoverageOptions,
+    GuardOptions,
+)
 """All options, room by room."""
 
 
@@ -93,8 +105,7 @@ def _settings_of_xmlrunner(settings: Any) -> Iterable[Source]:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """What the front's own flags say of the run; the names are ``DiscoverRunner``'s."""
 
     verbosity: int = 1

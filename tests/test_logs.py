@@ -74,10 +74,16 @@ def logging_state() -> list[Any]:
     ]
 
 
+class Console(logging.StreamHandler):  # type: ignore[type-arg]
+    """A handler on the present stderr: capsys has another one in a test than in its fixtures."""
+
+    stream = property(lambda self: sys.stderr, lambda self, value: None)  # type: ignore[assignment]
+
+
 @pytest.fixture
 def console() -> Iterator[logging.Handler]:
     """A console handler on the root logger, as a project's LOGGING has one."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Console()
     handler.setFormatter(logging.Formatter("console: %(message)s"))
     logging.getLogger().addHandler(handler)
     yield handler
@@ -149,7 +155,7 @@ def test_console_that_the_root_does_not_reach(console: logging.Handler, capsys: 
     other.propagate = False
     try:
         assert not [line for line in printed(3) if "other" in line]
-        assert capsys.readouterr().err.splitlines() == [f"console: other {name}" for name in ("warning", "error")]
+        assert capsys.readouterr().err.splitlines() == [f"console: other {name}" for name in LEVELS]
     finally:
         other.removeHandler(console)
         other.propagate = True
@@ -187,8 +193,7 @@ def test_state_changes_within() -> None:
     before, seen = logging_state(), []
     printed(2, Command(then=lambda: seen.append(logging_state())))
     assert seen[0] != before
-    assert isinstance(own.handlers, list)
-    assert not own.handlers
+    assert logging_state() == before
 
 
 @pytest.mark.parametrize(
@@ -238,10 +243,35 @@ def test_colours(options: dict[str, bool], stream: type[StringIO], is_coloured: 
     assert [line.startswith("\x1b[") for line in (warning, error)] == [is_coloured] * 2
 
 
+def test_no_colours_of_stderr() -> None:
+    """Lines are neither in the style of stderr, which is an error's, nor coloured for a stderr that is no terminal."""
+    for stream, is_coloured in ((Terminal(), True), (StringIO(), False)):
+        call_command(Command(stderr=stream, stdout=StringIO(), force_color=True), verbosity=1)
+        info, warning, error = stream.getvalue().splitlines()
+        assert info == "own info"
+        assert [line.startswith("\x1b[") for line in (warning, error)] == [is_coloured] * 2
+
+
+def test_level_of_its_own() -> None:
+    """A level that the project gave the command's logger is lowered too."""
+    own.setLevel(logging.ERROR)
+    try:
+        assert f"DEBUG {own.name}: own debug" in printed(3)
+        assert own.level == logging.ERROR
+    finally:
+        own.setLevel(logging.NOTSET)
+
+
+class Broken(StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+
 def test_handler_does_not_raise(capsys: pytest.CaptureFixture[str]) -> None:
-    """A record that cannot be formatted is reported as logging does, and the command goes on."""
-    lines = printed(1, Command(then=lambda: own.info("%d", "text")))
-    assert lines == ["own info", "own warning", "own error"]
+    """A line that cannot be written is reported as logging does, and the command goes on."""
+    stdout = StringIO()
+    call_command(Command(), stderr=Broken(), stdout=stdout)
+    assert stdout.getvalue() == "the result\n"
     assert "--- Logging error ---" in capsys.readouterr().err
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from testkit.core.events import Fact
 
@@ -12,8 +12,7 @@ Listener = Callable[[Fact], None]
 """Anything that takes one fact. What it returns is not looked at."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListenerFailure:
+class ListenerFailure(NamedTuple):
     """A listener raised: its name, and the traceback as text."""
 
     listener: str

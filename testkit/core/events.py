@@ -206,7 +206,7 @@ FACTS: Mapping[str, type[Fact]] = {
 
 
 for _cls in (TestStarted, TestFinished):
-    _cls.__test__ = False  # type: ignore[attr-defined]  # the names begin with "Test", but these are no test cases
+    setattr(_cls, "__test__", False)  # noqa: B010  # the names begin with "Test", but these are no test cases
 
 # What is written for each class, beforehand: facts are written by the ten thousand.
 _SHAPES: Mapping[type, tuple[tuple[str, Any], ...]] = {

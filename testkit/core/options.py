@@ -1,6 +1,6 @@
 """Options: each is defined once, and every value knows where it came from.
 
-A room declares its options as the fields of a frozen dataclass, made with :func:`option`. From the field's name follow
+A room declares its options as the fields of an :class:`OptionGroup`, made with :func:`option`. From the field's name follow
 its flag (``xunit_file`` → ``--xunit-file``), its environment variable (``TESTKIT_XUNIT_FILE``) and its key in the
 settings dict (``TESTKIT = {"XUNIT_FILE": …}``). :func:`resolve` reads the sources in their order of precedence and
 returns the filled groups.
@@ -9,23 +9,23 @@ returns the filled groups.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, cast, dataclass_transform
 
 from testkit.core.errors import OptionError
 
 T = TypeVar("T")
+G = TypeVar("G", bound="OptionGroup")
 Parse = Callable[[Any], Any]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """How one option is spelled and read. ``parse`` takes text or a settings value and raises ValueError."""
 
+    default: Any
     help: str
     parse: Parse
     aliases: tuple[str, ...] = ()
@@ -35,9 +35,9 @@ class Option:
 
 
 def option(
+    *,
     default: T,
     help: str,
-    *,
     parse: Parse | None = None,
     aliases: Sequence[str] = (),
     metavar: str | None = None,
@@ -56,8 +56,43 @@ def option(
         command_line: whether there is a flag at all.
     """
     reader = parse or _PARSERS[type(default)]
-    spec = Option(help, reader, tuple(aliases), metavar, early, command_line)
-    return dataclasses.field(default=default, metadata={"option": spec})
+    declaration = Option(default, help, reader, tuple(aliases), metavar, early, command_line)
+    return cast(T, declaration)
+
+
+@dataclass_transform(field_specifiers=(option,), frozen_default=True, kw_only_default=True)
+class OptionGroup:
+    """A room's options: a frozen record whose fields are declared by :func:`option`.
+
+    It is a dataclass to readers and type checkers. Every run makes these classes at its start, and a real one takes
+    twenty times as long to make.
+    """
+
+    declared: ClassVar[Mapping[str, Option]] = {}
+
+    def __init_subclass__(cls) -> None:
+        cls.declared = {name: value for name, value in vars(cls).items() if isinstance(value, Option)}
+
+    def __init__(self, **given: Any) -> None:
+        strangers = given.keys() - self.declared.keys()
+        if strangers:
+            raise TypeError(f"{type(self).__name__} has no option {', '.join(sorted(strangers))}")
+        vars(self).update({name: spec.default for name, spec in self.declared.items()}, **given)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__}.{name} cannot be set: options do not change during a run")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+    def replace(self, **changes: Any) -> Self:
+        """Return these options with ``changes``."""
+        return type(self)(**{**vars(self), **changes})
 
 
 def boolean(value: Any) -> bool:
@@ -131,8 +166,7 @@ _PARSERS: Mapping[type, Parse] = {bool: boolean, int: whole_number, str: text, t
 _PARSERS = {**_PARSERS, type(Path()): path}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A place where options are set: values by option name, and how that place calls an option.
 
     ``knows_all`` says that nothing but options may stand there, so that a stranger among them is a mistake. ``late``
@@ -179,8 +213,7 @@ def from_file(file: str, values: Mapping[str, Any]) -> Source:
     return Source(file, {key.replace("-", "_"): value for key, value in values.items()}, str, knows_all=True)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A resolved value and where it came from."""
 
     value: Any
@@ -193,12 +226,12 @@ class Options:
     ``options[XunitOptions]`` is the filled group of that class.
     """
 
-    def __init__(self, groups: Mapping[type, Any], settings: Mapping[str, Setting]) -> None:
+    def __init__(self, groups: Mapping[type[OptionGroup], Any], settings: Mapping[str, Setting]) -> None:
         self._groups = groups
         self.settings = settings
 
-    def __getitem__(self, group: type[T]) -> T:
-        filled: T = self._groups[group]
+    def __getitem__(self, group: type[G]) -> G:
+        filled: G = self._groups[group]
         return filled
 
     def describe(self) -> str:
@@ -214,12 +247,12 @@ def _show(value: Any) -> str:
     return str(value) if isinstance(value, Path) else json.dumps(value, default=str)
 
 
-def declared(groups: Iterable[type]) -> dict[str, Option]:
+def declared(groups: Iterable[type[OptionGroup]]) -> dict[str, Option]:
     """Return the options of ``groups`` by name."""
-    return {item.name: item.metadata["option"] for group in groups for item in dataclasses.fields(group)}
+    return {name: spec for group in groups for name, spec in group.declared.items()}
 
 
-def add_arguments(parser: argparse.ArgumentParser, groups: Iterable[type], title: str = "testkit") -> None:
+def add_arguments(parser: argparse.ArgumentParser, groups: Iterable[type[OptionGroup]], title: str = "testkit") -> None:
     """Give ``parser`` a flag for each option.
 
     Values stay text here; :func:`resolve` reads them, so that a mistake reads the same from every source. A flag that
@@ -238,7 +271,7 @@ def add_arguments(parser: argparse.ArgumentParser, groups: Iterable[type], title
             arguments.add_argument(*flags, metavar=spec.metavar, **kwargs)
 
 
-def resolve(groups: Sequence[type], sources: Sequence[Source]) -> Options:
+def resolve(groups: Sequence[type[OptionGroup]], sources: Sequence[Source]) -> Options:
     """Fill ``groups`` from ``sources``, of which an earlier one goes before a later one.
 
     Raises:
@@ -248,13 +281,7 @@ def resolve(groups: Sequence[type], sources: Sequence[Source]) -> Options:
     for source in sources:
         _refuse_strangers(source, known)
     settings = {name: _find(name, spec, sources) for name, spec in known.items()}
-    filled = {}
-    for group in groups:
-        given = {item.name: settings[item.name] for item in dataclasses.fields(group)}
-        filled[group] = group(**{name: setting.value for name, setting in given.items() if setting.origin != "default"})
-        for name, setting in given.items():
-            if setting.origin == "default":
-                settings[name] = Setting(getattr(filled[group], name), "default")
+    filled = {group: group(**{name: settings[name].value for name in group.declared}) for group in groups}
     return Options(filled, settings)
 
 
@@ -275,7 +302,7 @@ def _find(name: str, spec: Option, sources: Sequence[Source]) -> Setting:
             return Setting(spec.parse(value), where)
         except ValueError as error:
             raise OptionError(f"{where} is {value!r}: {error}") from None
-    return Setting(None, "default")
+    return Setting(spec.default, "default")
 
 
 def _refuse_strangers(source: Source, known: Mapping[str, Option]) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
-# All code points but control characters (tab and line ends stay), lone surrogates and what Unicode calls noncharacters.
-# XML 1.0 forbids most of these (https://www.w3.org/TR/xml/#charsets, "Char") and discourages the others (the note
-# there); terminals act on them. ASCII stands first: ranges are tried in their order, and most text is found there.
-_LATER_PLANES = "".join(f"{chr(plane << 16)}-{chr((plane << 16) + 0xFFFD)}" for plane in range(1, 17))
-_INVISIBLE = re.compile(f"[^ -~\t\n\r\x85\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd{_LATER_PLANES}]")
+
+@functools.cache  # made when first needed: it takes as long as all else that a run imports from here
+def _invisible() -> re.Pattern[str]:
+    # All code points but control characters (tab and line ends stay), lone surrogates and what Unicode calls noncharacters.
+    # XML 1.0 forbids most of these (https://www.w3.org/TR/xml/#charsets, "Char") and discourages the others (the note
+    # there); terminals act on them. ASCII stands first: ranges are tried in their order, and most text is found there.
+    later_planes = "".join(f"{chr(plane << 16)}-{chr((plane << 16) + 0xFFFD)}" for plane in range(1, 17))
+    return re.compile(f"[^ -~\t\n\r\x85\xa0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd{later_planes}]")
 
 
 def visible(text: str) -> str:
@@ -17,7 +21,7 @@ def visible(text: str) -> str:
     Tabs, line ends and everything that has a glyph stay as they are.
     """
     # Most texts are names on one line, and this says of them in a twentieth of the time that nothing is to be done.
-    return text if text.isprintable() else _INVISIBLE.sub(_spell, text)
+    return text if text.isprintable() else _invisible().sub(_spell, text)
 
 
 def _spell(match: re.Match[str]) -> str:

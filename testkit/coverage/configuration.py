@@ -18,6 +18,7 @@ DATA_FILE = Path("reports/coverage.data")
 """Where the data go, unless the project says. No dot file: CI systems leave those out of what they keep of a run."""
 
 _SOURCES = ("run:source", "run:source_pkgs", "run:source_dirs")
+_TEMPLATE_PLUGINS = frozenset({"django_coverage_plugin", "testkit.coverage.templates"})
 
 
 def configure(measuring: Coverage, options: CoverageOptions) -> None:
@@ -40,7 +41,8 @@ def _choose_tracer(measuring: Coverage, options: CoverageOptions) -> None:
     plugins = _texts(measuring, "run:plugins")
     is_python_tracer = core == "pytrace" or measuring.get_option("run:timid")
     can_trace_templates = not is_python_tracer and _is_installed("coverage.tracer")
-    if can_trace_templates and "django_coverage_plugin" not in plugins and _is_installed("django_coverage_plugin"):
+    has_plugin = not _TEMPLATE_PLUGINS.isdisjoint(plugins)
+    if can_trace_templates and not has_plugin and _is_installed("django_coverage_plugin"):
         plugins.append("testkit.coverage.templates")
         measuring.set_option("run:plugins", plugins)
     if options.cover_contexts:

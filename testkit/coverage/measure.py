@@ -12,7 +12,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +83,9 @@ class Measurement:
         try:
             with _heard(self._messages):
                 self.save()
-                result = make_result(self._reporter(), self._options)
+                reporter = self._reporter()
+                result = make_result(reporter, self._options)
+                reporter.get_data().close(force=True)
         except NoDataError:
             raise TestkitError(_nothing_measured(self._coverage, self._messages)) from None
         except CoverageException as error:
@@ -92,7 +93,7 @@ class Measurement:
                 f"coverage.py cannot report on this run: {error} (`omit` leaves files out and `ignore_errors` passes "
                 f"over those that cannot be read; both belong to {configuration_file(self._coverage)})"
             ) from error
-        return replace(result, warnings=tuple(dict.fromkeys(self._messages)))
+        return result._replace(warnings=tuple(dict.fromkeys(self._messages)))
 
     def _reporter(self) -> Coverage:
         """Return a second Coverage with all data of the run: reporting changes data, and these may not be ours."""

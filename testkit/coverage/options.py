@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from testkit.core.options import option, percentage
+from testkit.core.options import OptionGroup, option, percentage
 
 
-@dataclass(frozen=True, slots=True)
-class CoverageOptions:
+class CoverageOptions(OptionGroup):
     """How coverage is measured and reported; the flags are nose's.
 
     ``with_cov`` alone begins a measurement, the others say what it is like. Whatever is left at its default is for the
@@ -17,42 +16,52 @@ class CoverageOptions:
     given, since a place named for nothing would be a surprise.
     """
 
-    with_cov: bool = option(False, "Measure the coverage of the run.", aliases=("--with-coverage",), early=True)
-    cover_package: tuple[str, ...] = option(
-        (), "Packages or folders to measure, separated by commas.", metavar="NAMES", early=True
+    with_cov: bool = option(
+        default=False, help="Measure the coverage of the run.", aliases=("--with-coverage",), early=True
     )
-    cover_branches: bool = option(False, "Measure branches as well as lines.", early=True)
-    cover_html: bool = option(False, "Write the HTML report.", early=True)
-    cover_xml: bool = option(False, "Write the XML report (Cobertura's format).", early=True)
-    cover_lcov: bool = option(False, "Write the LCOV report.", early=True)
-    cover_json: bool = option(False, "Write the JSON report.", early=True)
+    cover_package: tuple[str, ...] = option(
+        default=(), help="Packages or folders to measure, separated by commas.", metavar="NAMES", early=True
+    )
+    cover_branches: bool = option(default=False, help="Measure branches as well as lines.", early=True)
+    cover_html: bool = option(default=False, help="Write the HTML report.", early=True)
+    cover_xml: bool = option(default=False, help="Write the XML report (Cobertura's format).", early=True)
+    cover_lcov: bool = option(default=False, help="Write the LCOV report.", early=True)
+    cover_json: bool = option(default=False, help="Write the JSON report.", early=True)
     cover_html_dir: Path = option(
-        Path("reports/coverage"), "Folder of the HTML report; asks for it, too.", metavar="DIR", early=True
+        default=Path("reports/coverage"), help="Folder of the HTML report; asks for it, too.", metavar="DIR", early=True
     )
     cover_xml_file: Path = option(
-        Path("reports/coverage.xml"), "File of the XML report; asks for it, too.", metavar="FILE", early=True
+        default=Path("reports/coverage.xml"),
+        help="File of the XML report; asks for it, too.",
+        metavar="FILE",
+        early=True,
     )
     cover_lcov_file: Path = option(
-        Path("reports/coverage.lcov"), "File of the LCOV report; asks for it, too.", metavar="FILE", early=True
+        default=Path("reports/coverage.lcov"),
+        help="File of the LCOV report; asks for it, too.",
+        metavar="FILE",
+        early=True,
     )
     cover_json_file: Path = option(
-        Path("reports/coverage.json"), "File of the JSON report; asks for it, too.", metavar="FILE", early=True
+        default=Path("reports/coverage.json"),
+        help="File of the JSON report; asks for it, too.",
+        metavar="FILE",
+        early=True,
     )
     cover_min_percentage: float = option(
-        0.0,
-        "Fail the run when less than this is covered, in percent.",
+        default=0.0,
+        help="Fail the run when less than this is covered, in percent.",
         parse=percentage,
         metavar="PERCENT",
         early=True,
     )
-    cover_contexts: bool = option(False, "Note which test ran each line.", early=True)
+    cover_contexts: bool = option(default=False, help="Note which test ran each line.", early=True)
 
 
 DEFAULTS = CoverageOptions()
 
 
-@dataclass(frozen=True, slots=True)
-class ReportKind:
+class ReportKind(NamedTuple):
     """A kind of report: its title, its two options, coverage.py's setting of its place and that one's default."""
 
     title: str

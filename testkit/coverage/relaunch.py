@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import sys
@@ -37,7 +36,7 @@ def start_process_anew(options: CoverageOptions) -> NoReturn:
             f"since it is no test command (it is {' '.join(sys.orig_argv)!r}): use `python -m testkit`, or "
             "`coverage run` before your program"
         )
-    plan = json.dumps({"options": dataclasses.asdict(options), "path": sys.path}, default=str)
+    plan = json.dumps({"options": vars(options), "path": sys.path}, default=str)
     environment = {**os.environ, bootstrap.PLAN: plan}
     command = [sys.executable, *flags, bootstrap.__file__, *program]
     os.chdir(_first_folder(program[0]))

@@ -6,9 +6,8 @@ import io
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from testkit.coverage.options import REPORT_KINDS, CoverageOptions
 
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 _TOTAL = re.compile(r"^TOTAL +(\d+) +(\d+)", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class CoverageResult:
+class CoverageResult(NamedTuple):
     """The figures of a measurement.
 
     ``percent`` is coverage.py's own total, unrounded, in which branches count when they were measured; ``covered`` and

@@ -4,6 +4,9 @@ The original refuses to work without template debugging, which Django's runner s
 engines other than Django's; and it takes every HTML and text file below the source folders (``requirements.txt``, the
 last HTML report) for a template that never ran. Here lines come from what every template token knows, and only files
 in the folders of Django's template loaders count.
+
+``coverage report``, ``coverage html`` and the like can read the data of a run with templates when the project's coverage
+configuration says ``plugins = testkit.coverage.templates``; ``coverage run`` measures templates by it, too.
 """
 
 from __future__ import annotations

@@ -13,17 +13,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.base.creation import BaseDatabaseCreation
 
 from testkit.core.errors import TestkitError
-from testkit.core.options import from_environment, from_settings, option, resolve
+from testkit.core.options import OptionGroup, from_environment, from_settings, option, resolve
 from testkit.databases.blocking import blocking_connections
 from testkit.databases.hosts import UNREADABLE, host_patterns, is_safe, normal, provider_of, url_variables
 from testkit.databases.targets import (
@@ -50,13 +48,12 @@ _ASKS_NAME: Mapping[str, str] = {
 _real: dict[str, Target] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class GuardOptions:
+class GuardOptions(OptionGroup):
     """The options of the production guard."""
 
     safe_database_hosts: tuple[str, ...] = option(
-        (),
-        "hosts that are not local but whose databases tests may use; patterns such as *.internal.example",
+        default=(),
+        help="hosts that are not local but whose databases tests may use; patterns such as *.internal.example",
         parse=host_patterns,
         command_line=False,
     )
@@ -109,6 +106,23 @@ def check_after(aliases: Iterable[str] | None) -> frozenset[str]:
         if primary in provided and _real[primary].server == _real[connection.alias].server:
             provided.add(connection.alias)
     return frozenset(provided)
+
+
+def check_names(aliases: Iterable[str]) -> None:
+    """Verify before ``teardown_databases`` that it would drop no real database: Django drops whatever name is set then.
+
+    Nothing is asked of the servers, since tests may leave connections in any state.
+
+    Raises:
+        ProductionDatabaseError: an alias has the name of a real database (again), and nothing was dropped.
+    """
+    _refuse(
+        [
+            f'{_real[connection.alias].describe()} before tear-down: tests left it at the real database of "{owner.alias}"'
+            for connection in _chosen(aliases)
+            if (owner := real_one(_real[connection.alias], name_of(connection), _real.values()))
+        ]
+    )
 
 
 def blocking(aliases: Iterable[str]) -> AbstractContextManager[None]:
@@ -219,6 +233,9 @@ def _name_refusals(connection: BaseDatabaseWrapper, aliases: set[str]) -> Iterat
     except Exception as error:  # whatever a foreign backend does
         yield f"{what}: its backend does not switch names: it has none for a test database ({type(error).__name__})"
         return
+    # Imported late: it brings the serializers, and every backend that is loaded has it already.
+    from django.db.backends.base.creation import BaseDatabaseCreation
+
     if not isinstance(connection.creation, BaseDatabaseCreation):
         yield f"{what}: its backend does not switch names: its creation class is not derived from Django's"
     owner = real_one(target, test, _real.values())
@@ -261,7 +278,7 @@ def _connected_refusals(connection: BaseDatabaseWrapper) -> Iterator[str]:
         cursor.execute(_ASKS_NAME[target.family])
         connected = str(cursor.fetchone()[0] or "")
     both_in_memory = target.family == "sqlite3" and is_in_memory(now) and is_in_memory(connected)
-    if real_one(target, connected, _real.values()) or not (both_in_memory or same_name(target.family, connected, now)):
+    if not (both_in_memory or same_name(target.family, connected, now)):
         names = f"{shown(connected, target.family)}, not {shown(now, target.family)}"
         yield f"{what}: the server says that the connected database is {names}: its backend does not switch names"
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -27,16 +26,14 @@ _MYSQL_FILES = ("/etc/my.cnf", "/etc/mysql/my.cnf", "~/.my.cnf")
 _HIDDEN = re.compile(r"@|://|pass|pwd", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """A host and where it was found, such as ``OPTIONS["host"]``."""
 
     where: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """What one alias points at. ``real`` is its name (its user, for Oracle); ``hosts`` is empty for a file."""
 
     alias: str

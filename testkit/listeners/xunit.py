@@ -7,7 +7,6 @@ file for an attribute that it does not know. A third, "classic", is in ``xunit_c
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import os
@@ -29,7 +28,7 @@ from testkit.core.events import (
     TestFinished,
     TestStarted,
 )
-from testkit.core.options import one_of, option
+from testkit.core.options import OptionGroup, one_of, option
 from testkit.core.paths import replacing
 from testkit.core.text import visible
 from testkit.core.verdict import LOST, Verdict, class_of, not_run, verdict
@@ -43,18 +42,17 @@ _COUNTS = ("tests", "failures", "errors", "skipped")
 _COUNT_OF = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class XunitOptions:
+class XunitOptions(OptionGroup):
     """Options of the xunit file."""
 
-    with_xunit: bool = option(False, help="write an xunit (JUnit XML) file for CI systems")
+    with_xunit: bool = option(default=False, help="write an xunit (JUnit XML) file for CI systems")
     xunit_file: Path = option(
-        Path("reports/xunit.xml"),
+        default=Path("reports/xunit.xml"),
         help="where the xunit file goes (classic: the folder of this file)",
         metavar="FILE",
     )
     xunit_flavour: str = option(
-        "default",
+        default="default",
         help="default: with file, line and properties; strict: valid by Jenkins' junit-10.xsd; "
         "classic: TEST-<class>.xml files, made by unittest-xml-reporting",
         parse=one_of("default", "strict", "classic"),

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from testkit.core.events import Fact, FixtureFinished, FixtureStarted, SubTestFinished, TestFinished, TestStarted
-from testkit.core.options import option
+from testkit.core.options import OptionGroup, option
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class RerunOptions:
+class RerunOptions(OptionGroup):
     """Options that look at the last run."""
 
-    last_failed: bool = option(False, "Run only the tests that failed in the last run (all, when none did).")
-    failed_first: bool = option(False, "Run the tests that failed in the last run before the others.")
+    last_failed: bool = option(
+        default=False, help="Run only the tests that failed in the last run (all, when none did)."
+    )
+    failed_first: bool = option(default=False, help="Run the tests that failed in the last run before the others.")
 
 
 def failed_ids(facts: Iterable[Fact]) -> frozenset[str]:

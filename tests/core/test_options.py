@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,16 @@ from testkit.core.configuration import configuration_sources
 from testkit.core.errors import OptionError
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(o.OptionGroup):
     """Options of these tests."""
 
-    with_xunit: bool = o.option(False, "Write it.", aliases=("--with-junit",))
-    xunit_file: Path = o.option(Path("reports/xunit.xml"), "Where.", metavar="FILE")
-    slowest: int = o.option(5, "How many: 100 % of them.")
-    cover_min: float = o.option(0.0, "Least.", parse=o.percentage)
-    flavour: str = o.option("default", "Which.", parse=o.one_of("default", "strict"))
-    hosts: tuple[str, ...] = o.option((), "Hosts.", command_line=False)
-    with_cov: bool = o.option(False, "Measure.", early=True)
+    with_xunit: bool = o.option(default=False, help="Write it.", aliases=("--with-junit",))
+    xunit_file: Path = o.option(default=Path("reports/xunit.xml"), help="Where.", metavar="FILE")
+    slowest: int = o.option(default=5, help="How many: 100 % of them.")
+    cover_min: float = o.option(default=0.0, help="Least.", parse=o.percentage)
+    flavour: str = o.option(default="default", help="Which.", parse=o.one_of("default", "strict"))
+    hosts: tuple[str, ...] = o.option(default=(), help="Hosts.", command_line=False)
+    with_cov: bool = o.option(default=False, help="Measure.", early=True)
 
 
 def parse(*arguments):

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -228,8 +229,9 @@ def test_a_measurement_of_somebody_else_is_adopted(shop: Path) -> None:
     """Under `coverage run`, testkit reports from that measurement, and its owner's data stay whole."""
     expected = reference(shop, "--source=.")
     mine = ["--with-cov", "--cover-json", "--cover-contexts"]
-    ran = python(shop, "-m", "coverage", "run", "--source=.", "manage.py", "test", *mine)
+    ran = python(shop, "-X", "dev", "-m", "coverage", "run", "--source=.", "manage.py", "test", *mine)
     assert ran.returncode == 0, ran.stderr
+    assert "ResourceWarning" not in ran.stderr
     assert "TOTAL" in ran.stderr
     assert lines(shop / JSON) == expected
     python(shop, "-m", "coverage", "json", "-o", "owner.json").check_returncode()
@@ -238,8 +240,11 @@ def test_a_measurement_of_somebody_else_is_adopted(shop: Path) -> None:
 
 def test_a_measurement_that_coverage_began_by_itself_is_saved(shop: Path) -> None:
     """A process that COVERAGE_PROCESS_START has coverage.py measure still writes its data when testkit reports."""
-    write(shop, {"all.rc": "[run]\nsource = .\nparallel = true\n"})
-    ran = python(shop, *MANAGE, "--cover-json", COVERAGE_PROCESS_START=str(shop / "all.rc"))
+    # coverage.py installs a hook of its own by now; this one serves versions that do not.
+    hook = "import coverage\ncoverage.process_startup()\n"
+    write(shop, {"all.rc": "[run]\nsource = .\nparallel = true\n", "hook/sitecustomize.py": hook})
+    environment = {"COVERAGE_PROCESS_START": str(shop / "all.rc"), "PYTHONPATH": f"{shop / 'hook'}:{ROOT}"}
+    ran = python(shop, *MANAGE, "--cover-json", **environment)
     assert ran.returncode == 0, ran.stderr
     assert len(list(shop.glob(".coverage.*"))) == 1
     assert lines(shop / JSON)["shop/models.py"][1] == [9, 15]
@@ -251,6 +256,15 @@ def test_an_adopted_measurement_cannot_be_changed(shop: Path, flag: str, theirs:
     ran = python(shop, "-m", "coverage", "run", "--source=.", "manage.py", "test", "--with-cov", flag)
     assert ran.returncode == 2
     assert f"Give {theirs} to `coverage run`" in ran.stderr
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring came with Python 3.12")
+def test_contexts_are_refused_where_they_would_be_wrong(shop: Path) -> None:
+    """A measurement of somebody else by sys.monitoring, which would lose lines, is not given contexts."""
+    mine = ["manage.py", "test", "--with-cov", "--cover-contexts"]
+    ran = python(shop, "-m", "coverage", "run", "--source=.", *mine, COVERAGE_CORE="sysmon")
+    assert ran.returncode == 2
+    assert "set COVERAGE_CORE=ctrace" in ran.stderr
 
 
 def test_data_of_other_processes_are_combined(shop: Path) -> None:
@@ -285,7 +299,7 @@ def test_parallel_data_of_the_project_s_configuration_are_combined(shop: Path) -
     ran = python(shop, *MANAGE, "--cover-json")
     assert ran.returncode == 0, ran.stderr
     assert lines(shop / JSON)["shop/models.py"][1] == [9, 15]
-    with sqlite3.connect(shop / "reports/coverage.data") as data:
+    with closing(sqlite3.connect(shop / "reports/coverage.data")) as data:
         assert data.execute("select count(*) from file").fetchone()[0] > 3
 
 

@@ -92,6 +92,18 @@ def test_a_plug_in_that_the_project_configures_is_left_alone(shop: Path) -> None
     assert lines(shop / JSON, "") == lines(shop / "reference.json", "")
 
 
+def test_the_data_can_be_read_by_coverage_py(shop: Path) -> None:
+    """With the plug-in in the project's configuration, `coverage run` measures and `coverage json` reads templates."""
+    write(shop, {".coveragerc": "[run]\nsource = .\nplugins = testkit.coverage.templates\n"})
+    python(shop, *MANAGE).check_returncode()
+    read = ["-m", "coverage", "json", "-o", "again.json", "--data-file"]
+    python(shop, *read, "reports/coverage.data").check_returncode()
+    assert lines(shop / "again.json", "") == lines(shop / JSON, "")
+    python(shop, "-m", "coverage", "run", "manage.py", "test", COVERAGE_CORE="ctrace").check_returncode()
+    python(shop, *read, ".coverage").check_returncode()
+    assert lines(shop / "again.json", "") == lines(shop / JSON, "")
+
+
 MEASURE_WITH = """
     import json, sys, coverage
     name = sys.argv[1]

@@ -51,15 +51,17 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
         return handler
 
     yield databases
-    for handler in made:
-        handler.close_all()
+    for wrapper in (wrapper for handler in made for wrapper in handler.all(initialized_only=True)):
+        wrapper.close()
+        if wrapper.connection is not None:  # close() leaves a database in memory open
+            wrapper.connection.close()
     settings._wrapped = before
 
 
 def refusal(aliases: Any = None, *safe_hosts: str) -> str:
     """Return the message of the guard that must refuse."""
     with pytest.raises(ProductionDatabaseError) as caught:
-        guard.check_before(aliases, GuardOptions(safe_hosts))
+        guard.check_before(aliases, GuardOptions(safe_database_hosts=safe_hosts))
     return str(caught.value)
 
 
@@ -89,7 +91,7 @@ def test_local_host_is_fine(use: Use, host: str) -> None:
 def test_allowed_host_is_fine(use: Use) -> None:
     """A host in the list is not refused, another host of the same alias is."""
     use(default=postgres(HOST="db.example,db.other"))
-    guard.check_before(None, GuardOptions(("*.example", "db.other")))
+    guard.check_before(None, GuardOptions(safe_database_hosts=("*.example", "db.other")))
     message = refusal(None, "*.example")
     assert "HOST is db.other, not a local host." in message
     assert "HOST is db.example" not in message
@@ -119,7 +121,7 @@ def test_url_in_environment(use: Use, monkeypatch: pytest.MonkeyPatch, variable:
     message = refusal()
     assert message.startswith(f"refused: the environment's {variable} points to {RDS}, an Amazon RDS host.")
     assert message.endswith(f"Otherwise unset {variable}.")
-    guard.check_before(None, GuardOptions((RDS,)))
+    guard.check_before(None, GuardOptions(safe_database_hosts=(RDS,)))
 
 
 @pytest.mark.parametrize(
@@ -247,6 +249,23 @@ def test_mirror_of_what_is_not_set_up(use: Use, mirrored: str, words: str) -> No
     assert words in refusal(["replica"])
 
 
+def test_mirror_has_the_test_name_of_its_primary(use: Use) -> None:
+    """What counts for a mirror is the primary's test name, not the one that it would have itself."""
+    mirror = postgres(NAME="copy", TEST={"MIRROR": "default"})
+    use(default=postgres(), replica=mirror, archive=postgres(NAME="test_copy"))
+    guard.check_before(["default", "replica"], GuardOptions())
+    use(default=postgres(), replica=mirror, archive=postgres(NAME="test_shop"))
+    assert '"replica"' in refusal(["default", "replica"])
+
+
+def test_earlier_settings_are_forgotten(use: Use) -> None:
+    """Only the databases of the present settings are real ones."""
+    use(default=postgres(), archive=postgres(NAME="test_shop"))
+    refusal()
+    use(default=postgres())
+    guard.check_before(None, GuardOptions())
+
+
 # After set-up
 
 
@@ -261,6 +280,7 @@ def test_after_set_up(use: Use, tmp_path: Path) -> None:
         other={"ENGINE": SQLITE, "NAME": tmp_path / "other.sqlite3"},
         unused={"ENGINE": SQLITE, "NAME": tmp_path / "unused.sqlite3"},
         mirror={"ENGINE": SQLITE, "NAME": tmp_path / "mirror.sqlite3", "TEST": {"MIRROR": "default"}},
+        elsewhere=postgres(HOST="db.example", TEST={"MIRROR": "default"}),
     )
     guard.check_before(["default", "other"], GuardOptions())
     switch(handler, tmp_path / "test.sqlite3")
@@ -278,15 +298,15 @@ def test_name_was_not_switched(use: Use, tmp_path: Path) -> None:
     assert not file.exists()
 
 
-def test_connected_to_another_database(use: Use, tmp_path: Path) -> None:
+@pytest.mark.parametrize("opened", ["db.sqlite3", "nobodys.sqlite3"])
+def test_connected_to_another_database(use: Use, tmp_path: Path, opened: str) -> None:
     """What counts is the database that is open, not the name in the settings."""
     handler = use(default={"ENGINE": SQLITE, "NAME": tmp_path / "db.sqlite3"})
     guard.check_before(None, GuardOptions())
+    switch(handler, tmp_path / opened)
     handler["default"].ensure_connection()
     switch(handler, tmp_path / "test.sqlite3")
-    with pytest.raises(
-        ProductionDatabaseError, match=r"the connected database is .*/db\.sqlite3, not .*/test\.sqlite3"
-    ):
+    with pytest.raises(ProductionDatabaseError, match=rf"connected database is .*/{opened}, not .*/test"):
         guard.check_after(None)
     handler["default"].close()
     assert guard.check_after(None) == {"default"}
@@ -475,6 +495,28 @@ def test_copies(files: ConnectionHandler, tmp_path: Path) -> None:
             files["other"].copy(alias="copy").ensure_connection()
         with pytest.raises(blocking.RealDatabaseBlocked):
             files["other"].copy().ensure_connection()
+
+
+def test_own_copies_of_set_up(files: ConnectionHandler, tmp_path: Path) -> None:
+    """Set-up's own connections pass: PostgreSQL's creation falls back on a real database to make another one there."""
+    wrapper = files["default"]
+    with guard.blocking(["default"]):
+        own = type(wrapper)({**wrapper.settings_dict, "NAME": str(tmp_path / "db.sqlite3")}, "default")
+        own.ensure_connection()
+        own.close()
+        nobody = type(wrapper)({**files["other"].settings_dict, "NAME": str(tmp_path / "other.sqlite3")}, "__no_db__")
+        nobody.ensure_connection()
+        nobody.close()
+
+
+def test_traces_of_simple_test_cases(files: ConnectionHandler) -> None:
+    """The bound method that Django leaves on a connection hides neither the block's begin nor its end."""
+    files["other"].connect = files["other"].connect
+    with guard.blocking(["default"]):
+        with pytest.raises(blocking.RealDatabaseBlocked):
+            select(files, "other")
+        files["other"].connect = files["other"].connect
+    select(files, "other")
 
 
 def test_name_not_switched_yet(files: ConnectionHandler, tmp_path: Path) -> None:
@@ -667,14 +709,19 @@ def test_options_name_on_a_server(tmp_path: Path, postgres_url: str) -> None:
 
 
 def test_import_is_cheap() -> None:
-    """Importing the guard loads neither Django's test package nor a database driver, and needs no settings."""
+    """Importing the guard loads neither Django's tests and serializers nor a database driver, and needs no settings."""
     code = "import sys, testkit.databases.guard; print([name for name in sys.modules if name.split('.')[0] in LOADED])"
     loaded = {"psycopg", "MySQLdb", "sqlite3", "unittest", "rich", "lxml"}
     ended = subprocess.run(
-        [sys.executable, "-c", code.replace("LOADED", repr(loaded)) + "; print('django.test' in sys.modules)"],
+        [
+            sys.executable,
+            "-c",
+            code.replace("LOADED", repr(loaded))
+            + "; print({'django.test', 'django.core.serializers'} & {*sys.modules})",
+        ],
         env={**os.environ, "PYTHONPATH": str(Path(guard.__file__).parents[2])},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert ended.stdout.split() == ["[]", "False"]
+    assert ended.stdout.split() == ["[]", "set()"]

@@ -65,7 +65,7 @@ class SeedTests(TestCase):
         refused = subprocess.run(
             [sys.executable, "manage.py", "seed_library", "--flush"],
             cwd=settings.BASE_DIR,
-            env={**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "sample_project.settings"},
+            env={**os.environ, "DATABASE_URL": url, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
             check=False,
