@@ -138,12 +138,19 @@ class Session:
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.interrupts)
+        self._tell_what_has_no_effect()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def _tell_what_has_no_effect(self) -> None:
+        if not self.options[CoverageOptions].with_cov:
+            for name, setting in self.options.settings.items():
+                if name.startswith("cover_") and setting.origin.startswith("--"):
+                    self.notice(f"{setting.origin} has no effect without --with-cov")
 
     def notice(self, text: str) -> None:
         """Tell the user something about the run that is no fact of it."""
@@ -157,6 +164,7 @@ class Session:
 
         ``rank_of`` gives the rank of a test in Django's order (TestCase before TransactionTestCase), which is kept.
         """
+        self.interrupts.check()
         wanted = self.options[RerunOptions]
         if not (wanted.last_failed or wanted.failed_first):
             return list(tests)
@@ -220,8 +228,7 @@ class Session:
             not_run=left if was_cut else (),
             lost=() if was_cut else left,
         )
-        with self.interrupts.stopping(lambda: None):
-            self._bus.publish(self._finished)
+        self._bus.publish(self._finished)
 
     def measured(self, section: str, data: Mapping[str, Any]) -> None:
         """Publish something that was measured about the run; what comes before the tests waits for them."""
@@ -257,7 +264,7 @@ class Session:
         xunit = self.options[XunitOptions]
         if xunit.with_xunit:
             self._bus.subscribe(xunit_listener(xunit))
-            self._reports["xunit"] = str(xunit.xunit_file)
+            self._reports["xunit"] = str(xunit.place)
         try:
             _own_folder(CACHE)
             folder = _own_folder(REPORTS / "journal")
@@ -274,16 +281,17 @@ class Session:
 
     def finish(self) -> None:
         """Make the reports that need the run to be over, and say where all of them are."""
-        with self.interrupts.stopping(lambda: None):
-            try:
-                if self._measurement is not None:
-                    self._finish_coverage(self._measurement)
-            finally:
-                if self._reports:
-                    self.measured("reports", self._reports)
+        try:
+            if self._measurement is not None:
+                self._finish_coverage(self._measurement)
+        finally:
+            if self._reports:
+                self.measured("reports", self._reports)
 
     def _finish_coverage(self, measurement: Measurement) -> None:
         result = measurement.finish()
+        for warning in result.warnings:
+            self.notice(f"coverage.py: {warning}")
         self._reports |= {title: str(path) for title, path in result.reports.items()}
         self._below_minimum = result.below_minimum
         self.measured(
@@ -299,8 +307,8 @@ class Session:
     def status(self, failures: int) -> tuple[ExitStatus, str]:
         """Return how the process should end, and why if it is for more than ``failures`` tests that failed."""
         end = self._finished
-        if end is None or end.interrupted:
-            name = self.interrupts.received
+        name = self.interrupts.received
+        if end is None or name:
             status = ExitStatus.TERMINATED if name == "SIGTERM" else ExitStatus.INTERRUPTED
             return status, f"the run was interrupted by {name}"
         if self._bus.failures:

@@ -64,6 +64,12 @@ class Migration(migrations.Migration):
 _OWN_VARIABLES = ("TESTKIT_", "DJANGO_", "COVERAGE_", "PYTHONWARNINGS", "NO_COLOR", "FORCE_COLOR", "DATABASE_URL")
 
 
+def clean_environment(**extra: str) -> dict[str, str]:
+    """Return the environment for a command that is to behave alike on every machine."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_OWN_VARIABLES)}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **extra}
+
+
 class Project:
     """A project in a folder: an app ``shop`` with a model ``Item``, and the test modules that a test gives it."""
 
@@ -97,17 +103,12 @@ class Project:
         """Write a test module of the app."""
         self.write({f"shop/tests/{module}.py": text})
 
-    def environment(self, **extra: str) -> dict[str, str]:
-        """Return the environment of a run."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(_OWN_VARIABLES)}
-        return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **extra}
-
     def start(self, *arguments: str, front: str = "testkit", **environment: str) -> subprocess.Popen[str]:
         """Start a run and return its process."""
         return subprocess.Popen(
             [*FRONTS[front], *arguments],
             cwd=self.folder,
-            env=self.environment(**environment),
+            env=clean_environment(**environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

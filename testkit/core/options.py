@@ -144,11 +144,11 @@ def path(value: Any) -> Path:
 
 
 def names(value: Any) -> tuple[str, ...]:
-    """Read names: text with commas between them, or a list."""
-    parts = value.split(",") if isinstance(value, str) else value
+    """Read names: text with commas between them, or a list of such (a flag may be repeated)."""
+    parts = [value] if isinstance(value, str) else value
     if not isinstance(parts, list | tuple | set | frozenset) or not all(isinstance(part, str) for part in parts):
         raise ValueError("give names, separated by commas (in settings: a list of text)")
-    return tuple(part.strip() for part in parts if part.strip())
+    return tuple(name.strip() for part in parts for name in part.split(",") if name.strip())
 
 
 def one_of(*choices: str) -> Parse:
@@ -268,7 +268,8 @@ def add_arguments(parser: argparse.ArgumentParser, groups: Iterable[type[OptionG
         if spec.parse is boolean:
             arguments.add_argument(*flags, action=argparse.BooleanOptionalAction, **kwargs)
         else:
-            arguments.add_argument(*flags, metavar=spec.metavar, **kwargs)
+            action = "append" if isinstance(spec.default, tuple) else "store"
+            arguments.add_argument(*flags, action=action, metavar=spec.metavar, **kwargs)
 
 
 def resolve(groups: Sequence[type[OptionGroup]], sources: Sequence[Source]) -> Options:

@@ -28,19 +28,21 @@ def _spell(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
 
 
-def cut_middle(text: str, limit: int) -> str:
+def cut_middle(text: str, limit: int, missing: int = 0) -> str:
     """Return ``text``, or its two ends with how many characters were cut between them if it is longer than ``limit``.
 
     Args:
         text: what may be too long; output says most at its beginning and at its end, so both are kept.
         limit: the most characters that the result has, the note about the cut included (which stays whole even
             when the limit is shorter than it). So a text that was cut is not cut again by the same limit.
+        missing: how many characters of it are gone already, with ``limit`` characters or more left on each side.
     """
-    if len(text) <= limit:
+    length = len(text) + missing
+    if length <= limit:
         return text
-    kept = max(limit - len(_note(len(text))), 0)
+    kept = max(limit - len(_note(length)), 0)
     tail = kept // 2
-    return text[: kept - tail] + _note(len(text) - kept) + text[len(text) - tail :]
+    return text[: kept - tail] + _note(length - kept) + text[len(text) - tail :]
 
 
 def _note(characters: int) -> str:

@@ -63,8 +63,8 @@ def folders_or_packages(names: Sequence[str]) -> list[str]:
 
     By its folder a package is measured whole, with its templates and the modules that were never imported.
     """
-    folders = {name: name.replace(".", os.sep) for name in names}
-    return [folder if os.path.isdir(folder) else name for name, folder in folders.items()]
+    candidates = {name: (name, name.replace(".", os.sep)) for name in names}
+    return [next(filter(os.path.isdir, paths), name) for name, paths in candidates.items()]
 
 
 def sources(measuring: Coverage) -> list[str]:

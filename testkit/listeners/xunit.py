@@ -59,6 +59,11 @@ class XunitOptions(OptionGroup):
         metavar="default|strict|classic",
     )
 
+    @property
+    def place(self) -> Path:
+        """Where the report is found: the file, or the folder of the classic flavour's files."""
+        return self.xunit_file.parent if self.xunit_flavour == "classic" else self.xunit_file
+
 
 def xunit_listener(options: XunitOptions) -> Listener:
     """Return the listener for the flavour that ``options`` name.

@@ -20,6 +20,7 @@ class Group(o.OptionGroup):
     slowest: int = o.option(default=5, help="How many: 100 % of them.")
     cover_min: float = o.option(default=0.0, help="Least.", parse=o.percentage)
     flavour: str = o.option(default="default", help="Which.", parse=o.one_of("default", "strict"))
+    packages: tuple[str, ...] = o.option(default=(), help="Packages.")
     hosts: tuple[str, ...] = o.option(default=(), help="Hosts.", command_line=False)
     with_cov: bool = o.option(default=False, help="Measure.", early=True)
 
@@ -82,6 +83,11 @@ def test_a_flag_of_the_projects_own_runner_stays_its_own():
     assert parser.parse_args(["--slowest"]).slowest is True
 
 
+def test_a_flag_that_takes_names_may_be_repeated():
+    """Names come separated by commas, by repeating the flag, or both."""
+    assert o.resolve([Group], [parse("--packages=a,b", "--packages", "c")])[Group].packages == ("a", "b", "c")
+
+
 def test_only_what_was_typed_is_given():
     """Without flags nothing comes from the command line, and --help shows every flag with a percent sign intact."""
     assert parse().values == {}
@@ -96,7 +102,7 @@ def test_only_what_was_typed_is_given():
 def test_every_value_is_shown_with_its_origin():
     """The description has a line for each option with its value and origin."""
     lines = o.resolve([Group], [parse("--xunit-file", "out.xml")]).describe().splitlines()
-    assert len(lines) == 7
+    assert len(lines) == 8
     assert lines[1].split() == ["--xunit-file", "out.xml", "(--xunit-file)"]
 
 
