@@ -95,9 +95,7 @@ class Locator:
         found = ("", 0)
         for file, line in _frames(traceback):
             name = self._file(file)
-            if name == test_file:
-                found = (name, line)
-            elif found[0] != test_file and not any(part in file for part in _INSTALLED):
+            if name == test_file or (found[0] != test_file and not any(part in file for part in _INSTALLED)):
                 found = (name, line)
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import time
 import types
 import unittest
@@ -145,7 +146,7 @@ class Recorder(unittest.TestResult):
                 subtests_failed=running.subtests_failed,
                 stdout=stdout,
                 stderr=stderr,
-                sql=running.sql if outcome.is_bad or self._keep_all_sql else "",
+                sql=_SqlLog.formatted(running.sql) if running.sql and (outcome.is_bad or self._keep_all_sql) else "",
                 file=running.file,
                 line=running.line,
                 worker=self._worker,
@@ -289,8 +290,8 @@ class Recorder(unittest.TestResult):
         """End a fixture: the counterpart of ``_setupStdout``."""
         fixture, self._fixture = self._fixture, None
         stdout, stderr = self._capture.take()
-        if fixture is None or not fixture.id:
-            return
+        if fixture is None or not fixture.id or isinstance(sys.exception(), KeyboardInterrupt):
+            return  # an interrupted one neither passed nor failed
         outcome = fixture.settled() or Outcome.PASSED
         file, line = "", 0
         if outcome is not Outcome.PASSED and self._owner is not None:
@@ -352,15 +353,25 @@ class _SqlLog:
         from django.test.runner import DebugSQLTextTestResult
 
         # Its handler and formatter differ between Django's versions, so it is asked rather than copied.
-        self._result = DebugSQLTextTestResult(_WritelnDecorator(io.StringIO()), False, 0)
+        self._result: Any = DebugSQLTextTestResult(_WritelnDecorator(io.StringIO()), False, 0)
 
     def start(self, test: Any) -> None:
         self._result.startTest(test)
 
     def stop(self, test: Any) -> str:
         self._result.stopTest(test)
-        stream: io.StringIO | None = self._result.debug_sql_stream  # type: ignore[attr-defined]
-        return cut_middle(stream.getvalue(), LIMIT) if stream is not None else ""
+        return cut_middle(self._result.handler.stream.getvalue(), LIMIT)
+
+    @staticmethod
+    def formatted(sql: str) -> str:
+        import django
+
+        if django.VERSION >= (6, 0):
+            return sql  # its handler has formatted each query
+        import sqlparse
+
+        text: str = sqlparse.format(sql, reindent=True, keyword_case="upper")
+        return text
 
 
 def _message(error: BaseException) -> str:
