@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import testkit
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.options import add_arguments
 from testkit.coverage.measure import CoverageOptions
@@ -24,6 +25,9 @@ def main(argv: Sequence[str] | None = None, *, default_labels: Sequence[str] = (
     ``default_labels`` run when no labels are given.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == ["--version"]:
+        print(f"testkit {testkit.__version__}")
+        return ExitStatus.PASSED
     command: Callable[[list[str], Sequence[str]], int] = _run
     if arguments and arguments[0] in _COMMANDS:
         command = _COMMANDS[arguments.pop(0)]
@@ -40,7 +44,12 @@ def main(argv: Sequence[str] | None = None, *, default_labels: Sequence[str] = (
 
 def _run(arguments: list[str], default_labels: Sequence[str]) -> int:
     """Run tests: what ``manage.py test`` does, with testkit over the project's own runner."""
-    known = _prepare(arguments)
+    try:
+        known = _prepare(arguments)
+    except OptionError:
+        if not {"-h", "--help"}.isdisjoint(arguments):
+            return _help_outside_of_a_project()
+        raise
     # Settings and apps of many projects look for the word "test" on the command line.
     sys.argv = [sys.argv[0], "test", *arguments]
     _start_coverage(arguments)
@@ -50,12 +59,25 @@ def _run(arguments: list[str], default_labels: Sequence[str]) -> int:
     from django.test.utils import get_runner
 
     django.setup()
-    import testkit.runner
+    from testkit import runner
 
-    testkit.runner.Composed = testkit.runner.compose(get_runner(settings, known.testrunner), default_labels)
+    runner.Composed = runner.compose(get_runner(settings, known.testrunner), default_labels)
     command = ManagementUtility(["testkit", "test"]).fetch_command("test")
     command.run_from_argv(["python -m testkit", "run", *arguments, "--testrunner=testkit.runner.Composed"])
     return 0
+
+
+def _help_outside_of_a_project() -> int:
+    from testkit.runner import TestkitRunner
+
+    parser = argparse.ArgumentParser("python -m testkit", description=_run.__doc__)
+    parser.add_argument("labels", metavar="test_label", nargs="*", help="Modules, classes, tests or folders to run.")
+    parser.add_argument(
+        "--settings", help="The settings module; else DJANGO_SETTINGS_MODULE, else what manage.py names."
+    )
+    TestkitRunner.add_arguments(parser)
+    parser.print_help()
+    return ExitStatus.PASSED
 
 
 def _guard(arguments: list[str], default_labels: Sequence[str]) -> int:

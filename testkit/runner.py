@@ -22,7 +22,7 @@ from testkit.coverage import measure
 from testkit.coverage.measure import CoverageOptions
 from testkit.databases import guard, provision
 from testkit.databases.guard import GuardOptions
-from testkit.execution.ids import iterate, test_id
+from testkit.execution.ids import is_failed_import, iterate, test_id
 from testkit.execution.inline import RecordedSuite
 from testkit.session import GROUPS, Host, RunOptions, Session, resolve_options
 
@@ -92,12 +92,15 @@ class TestkitRunnerMixin(_Base):
 
     def _list_tests(self, labels: list[str]) -> int:
         self.setup_test_environment()
+        self.verbosity = 0
         try:
-            self.verbosity = 0
-            for test in iterate(self.build_suite(labels)):
-                print(test_id(test))
+            tests = list(iterate(self.build_suite(labels)))
         finally:
             self.teardown_test_environment()
+        print(*map(test_id, tests), sep="\n")
+        missing = [test_id(test) for test in tests if is_failed_import(test)]
+        if missing:
+            raise CommandError(f"cannot be imported: {', '.join(missing)}", returncode=ExitStatus.RUN_FAILED)
         return 0
 
     # What DiscoverRunner.run_tests() calls, in its order
@@ -106,6 +109,14 @@ class TestkitRunnerMixin(_Base):
         super().setup_test_environment(**kwargs)
         if self._session is not None:
             self._session.interrupts.install()  # Django has just put unittest's handler in their place
+
+    def load_tests_for_label(self, label: str, *args: Any, **kwargs: Any) -> Any:
+        tests = super().load_tests_for_label(label, *args, **kwargs)
+        for test in iterate(tests or ()):
+            # Of a label that leads nowhere unittest knows the last name only; its id is the label.
+            if is_failed_import(test) and label.endswith(f".{test._testMethodName}"):
+                test._testMethodName = label
+        return tests
 
     def build_suite(self, *args: Any, **kwargs: Any) -> Any:
         suite = super().build_suite(*args, **kwargs)

@@ -147,10 +147,13 @@ class Session:
         self._stack.close()
 
     def _tell_what_has_no_effect(self) -> None:
-        if not self.options[CoverageOptions].with_cov:
-            for name, setting in self.options.settings.items():
-                if name.startswith("cover_") and setting.origin.startswith("--"):
-                    self.notice(f"{setting.origin} has no effect without --with-cov")
+        switches = {"cover_": self.options[CoverageOptions].with_cov, "xunit_": self.options[XunitOptions].with_xunit}
+        for name, setting in self.options.settings.items():
+            for prefix, is_on in switches.items():
+                if name.startswith(prefix) and setting.origin.startswith("--") and not is_on:
+                    self.notice(
+                        f"{setting.origin} has no effect without --with-{'cov' if prefix == 'cover_' else 'xunit'}"
+                    )
 
     def notice(self, text: str) -> None:
         """Tell the user something about the run that is no fact of it."""
@@ -294,13 +297,15 @@ class Session:
             self.notice(f"coverage.py: {warning}")
         self._reports |= {title: str(path) for title, path in result.reports.items()}
         self._below_minimum = result.below_minimum
+        if result.below_minimum:
+            self.notice(result.below_minimum)
         self.measured(
             "coverage",
             {
                 "percent": result.percent,
                 "covered": result.covered,
                 "statements": result.statements,
-                "text": f"\n{result.text}",
+                "text": f"\n{result.text.rstrip()}",
             },
         )
 
@@ -318,9 +323,11 @@ class Session:
             return ExitStatus.RUN_FAILED, f"{len(end.lost)} tests were collected and never reported (see above)"
         if self._tally.nothing_ran and not self.options[RunOptions].allow_no_tests:
             return ExitStatus.NOTHING_RAN, "no test ran: check the labels and the pattern, or give --allow-no-tests"
+        if failures:
+            return ExitStatus.TESTS_FAILED, ""
         if self._below_minimum:
             return ExitStatus.RUN_FAILED, self._below_minimum
-        return (ExitStatus.TESTS_FAILED if failures else ExitStatus.PASSED), ""
+        return ExitStatus.PASSED, ""
 
 
 def _run_started(run: str, ids: tuple[str, ...]) -> RunStarted:

@@ -243,6 +243,49 @@ def test_tests_can_be_listed_without_touching_a_database(project):
     assert not (project.folder / "reports").exists()
 
 
+def test_a_label_that_leads_nowhere_has_its_own_id(project):
+    """A label that cannot be found is an error with the label as its id, and --list-tests does not pass over it."""
+    project.tests(MIXED)
+    for label in ("shop.nothing", "shop.tests.test_shop.PlainTests.test_nothing"):
+        result = project.run(label)
+        assert result.returncode == 1
+        assert outcomes(project) == {label: "error"}
+        result = project.run("--list-tests", label)
+        assert result.returncode == 2
+        assert result.stdout == f"{label}\n"
+        assert f"cannot be imported: {label}" in result.stderr
+
+
+def test_help_and_version_need_no_project(tmp_path, project):
+    """--help and --version work where there is no project."""
+    (project.folder / "manage.py").unlink()
+    result = project.run("--help")
+    assert result.returncode == 0, result.stderr
+    assert "--with-xunit" in result.stdout
+    assert "--keepdb" in result.stdout
+    assert project.run("--version").stdout.startswith("testkit 0.")
+
+
+def test_options_without_effect_are_told(project):
+    """An option that needs another one to have an effect is told when that is missing."""
+    project.tests("from unittest import TestCase\nclass T(TestCase):\n    def test_a(self): pass")
+    result = project.run("--xunit-file=x.xml", "--cover-html")
+    assert "--xunit-file has no effect without --with-xunit" in result.stderr
+    assert "--cover-html has no effect without --with-cov" in result.stderr
+
+
+def test_too_little_coverage_fails_a_good_run(project):
+    """--cover-min-percentage makes a good run exit with 2, and leaves 1 to tests that failed."""
+    project.tests("from unittest import TestCase\nclass T(TestCase):\n    def test_a(self): pass")
+    flags = ("--with-cov", "--cover-min-percentage=100")
+    project.write({"shop/unused.py": "a = 1"})
+    result = project.run(*flags)
+    assert result.returncode == 2
+    assert "which is less than the 100 %" in result.stderr
+    project.tests("from unittest import TestCase\nclass T(TestCase):\n    def test_a(self): self.fail()")
+    assert project.run(*flags).returncode == 1
+
+
 def test_last_failed_and_failed_first(project):
     """--last-failed runs what failed last time, --failed-first runs it first; without a failure all tests run."""
     project.tests("""

@@ -23,7 +23,7 @@ def before_debugger(make_room: Callable[[], None]) -> Iterator[None]:
         # The debugger is to stop in the caller of this function, not in this one.
         set_trace(debugger, frame or sys._getframe().f_back, **options)
 
-    bdb.Bdb.set_trace = make_room_and_trace  # type: ignore[method-assign]
+    bdb.Bdb.set_trace = make_room_and_trace  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:

@@ -35,7 +35,7 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = path_below(folder, f"{run}.{writer}.jsonl")
         # One write a line, straight to the file: a killed process has lost nothing that it said.
-        self._file = open(self.path, "ab", buffering=0)
+        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115  # open for the run; see close()
         self._write = self._file.write
 
     def __call__(self, fact: Fact) -> None:

@@ -185,6 +185,10 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def _settings_key(name: str) -> str:
+    return f'TESTKIT["{name.upper()}"]'
+
+
 def from_command_line(values: Mapping[str, Any]) -> Source:
     """Return the source of what argparse found."""
     return Source("the command line", values, flag_of)
@@ -235,10 +239,12 @@ class Options:
         return filled
 
     def describe(self) -> str:
-        """Return a line for each option: its flag, its value and where that came from."""
-        width = max(len(flag_of(name)) for name in self.settings)
+        """Return a line for each option: its flag (or key in the settings), its value and where that came from."""
+        known = declared(self._groups)
+        titles = {name: flag_of(name) if known[name].command_line else _settings_key(name) for name in self.settings}
+        width = max(map(len, titles.values()))
         return "\n".join(
-            f"{flag_of(name):<{width}}  {_show(setting.value)}  ({setting.origin})"
+            f"{titles[name]:<{width}}  {_show(setting.value)}  ({setting.origin})"
             for name, setting in self.settings.items()
         )
 
@@ -264,12 +270,17 @@ def add_arguments(parser: argparse.ArgumentParser, groups: Iterable[type[OptionG
         if not flags or not spec.command_line:
             continue
         # No default: only what was typed reaches the runner, and everything else is for the other sources to say.
-        kwargs: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": spec.help.replace("%", "%%")}
+        kwargs: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": _help(spec)}
         if spec.parse is boolean:
             arguments.add_argument(*flags, action=argparse.BooleanOptionalAction, **kwargs)
         else:
             action = "append" if isinstance(spec.default, tuple) else "store"
             arguments.add_argument(*flags, action=action, metavar=spec.metavar, **kwargs)
+
+
+def _help(spec: Option) -> str:
+    default = f" Default: {spec.default}." if spec.default and not isinstance(spec.default, bool) else ""
+    return f"{spec.help}{default}".replace("%", "%%")
 
 
 def resolve(groups: Sequence[type[OptionGroup]], sources: Sequence[Source]) -> Options:
@@ -296,7 +307,8 @@ def _find(name: str, spec: Option, sources: Sequence[Source]) -> Setting:
         if spec.early and source.late:
             raise OptionError(
                 f"{where} comes too late, since it must be known before the settings are imported: give "
-                f"{flag_of(name)}, TESTKIT_{name.upper()} in the environment, or `{name}` under [testkit] in setup.cfg"
+                f"{flag_of(name)}, TESTKIT_{name.upper()} in the environment, or `{name}` under [testkit] in setup.cfg "
+                f"or [tool.testkit] in pyproject.toml"
             )
         value = source.values[name]
         try:
@@ -307,10 +319,12 @@ def _find(name: str, spec: Option, sources: Sequence[Source]) -> Setting:
 
 
 def _refuse_strangers(source: Source, known: Mapping[str, Option]) -> None:
-    if not source.knows_all:
-        return
     for name in source.values:
-        if name not in known:
-            near = difflib.get_close_matches(name.strip("()").lower(), known, n=1)
+        if name in known:
+            continue
+        # Where others may put names too, only what looks like a slip of the pen is taken for one.
+        cutoff = 0.6 if source.knows_all else 0.85
+        near = difflib.get_close_matches(name.strip("()").lower(), known, n=1, cutoff=cutoff)
+        if near or source.knows_all:
             hint = f"did you mean {source.spell(near[0])}?" if near else "--show-options lists those there are"
             raise OptionError(f"{source.spell(name)} in {source.title} is no option of testkit: {hint}")

@@ -53,7 +53,7 @@ class GuardOptions(OptionGroup):
 
     safe_database_hosts: tuple[str, ...] = option(
         default=(),
-        help="hosts that are not local but whose databases tests may use; patterns such as *.internal.example",
+        help="Hosts that are not local but whose databases tests may use; patterns such as *.internal.example.",
         parse=host_patterns,
         command_line=False,
     )

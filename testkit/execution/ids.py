@@ -16,6 +16,11 @@ _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _INSTALLED = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 
 
+def is_failed_import(test: Any) -> bool:
+    """Return whether ``test`` stands in for something that could not be imported or found."""
+    return isinstance(test, unittest.loader._FailedTest)  # type: ignore[attr-defined]  # not in the stubs
+
+
 def test_id(test: Any) -> str:
     """Return the id of ``test``: unittest's, but the module's own for one that could not be imported."""
     if type(test).__module__ == "unittest.loader":

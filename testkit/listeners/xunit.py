@@ -46,16 +46,16 @@ _COUNT_OF = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 class XunitOptions(OptionGroup):
     """Options of the xunit file."""
 
-    with_xunit: bool = option(default=False, help="write an xunit (JUnit XML) file for CI systems")
+    with_xunit: bool = option(default=False, help="Write an xunit (JUnit XML) file for CI systems.")
     xunit_file: Path = option(
         default=Path("reports/xunit.xml"),
-        help="where the xunit file goes (classic: the folder of this file)",
+        help="Where the xunit file goes (classic: the folder of this file).",
         metavar="FILE",
     )
     xunit_flavour: str = option(
         default="default",
         help="default: with file, line and properties; strict: valid by Jenkins' junit-10.xsd; "
-        "classic: TEST-<class>.xml files, made by unittest-xml-reporting",
+        "classic: TEST-<class>.xml files, made by unittest-xml-reporting.",
         parse=one_of("default", "strict", "classic"),
         metavar="default|strict|classic",
     )

@@ -64,7 +64,8 @@ def test_a_switch_can_be_turned_off_on_the_command_line():
         (o.from_settings({"XUNIT_FILE": ""}), "give a path"),
         (o.from_settings({"XUNIT_FIEL": "x"}), 'did you mean TESTKIT["XUNIT_FILE"]?'),
         (o.from_settings({"xunit_file": "x"}), 'TESTKIT["xunit_file"] in the settings is no option of testkit'),
-        (o.from_settings({"WITH_COV": True}), "comes too late"),
+        (o.from_settings({"WITH_COV": True}), "[tool.testkit] in pyproject.toml"),
+        (o.from_environment({"TESTKIT_XUNIT_FIEL": "x"}), "did you mean TESTKIT_XUNIT_FILE?"),
         (o.from_file("setup.cfg", {"nothing": "x"}), "nothing in setup.cfg is no option"),
     ],
 )
@@ -104,6 +105,12 @@ def test_every_value_is_shown_with_its_origin():
     lines = o.resolve([Group], [parse("--xunit-file", "out.xml")]).describe().splitlines()
     assert len(lines) == 8
     assert lines[1].split() == ["--xunit-file", "out.xml", "(--xunit-file)"]
+    assert any(line.startswith('TESTKIT["HOSTS"] ') for line in lines)  # it has no flag
+
+
+def test_other_variables_of_our_prefix_are_left_alone():
+    """The environment may hold variables with our prefix that are no options."""
+    o.resolve([Group], [o.from_environment({"TESTKIT_POSTGRES_URL": "postgres://", "TESTKIT_WORKER": "1"})])
 
 
 def test_configuration_files_are_sources(tmp_path):

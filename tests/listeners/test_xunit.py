@@ -593,6 +593,10 @@ def test_imports_nothing_heavy() -> None:
 def test_options() -> None:
     """There is no file unless asked for, and it goes to reports/xunit.xml in the default flavour."""
     options = XunitOptions()
-    assert (options.with_xunit, options.xunit_file, options.xunit_flavour) == (False, Path("reports/xunit.xml"), "default")
+    assert (options.with_xunit, options.xunit_file, options.xunit_flavour) == (
+        False,
+        Path("reports/xunit.xml"),
+        "default",
+    )
     with pytest.raises(ValueError, match="default, strict, classic"):
         XunitOptions.declared["xunit_flavour"].parse("jenkins")
