@@ -13,6 +13,7 @@ from typing import Any
 from unittest.util import strclass
 
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+_LONGEST_REPR = 300
 _INSTALLED = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 
 
@@ -52,9 +53,14 @@ def subtest_id(subtest: Any) -> str:
 
 def _repr(value: object) -> str:
     try:
-        return _ADDRESS.sub("", repr(value))
+        text = _ADDRESS.sub("", repr(value))
     except Exception:
         return f"<{type(value).__name__}>"
+    if len(text) <= _LONGEST_REPR:
+        return text
+    # Whole documents are given as parameters; an id is a name, and stands in every report.
+    half = _LONGEST_REPR // 2
+    return f"{text[:half]}…({len(text):,} characters)…{text[-half:]}"
 
 
 class Locator:
