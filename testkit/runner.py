@@ -127,10 +127,11 @@ class TestkitRunnerMixin(_Base):
         return suite if selected == tests else self.test_suite(selected)
 
     def _rank(self, test: Any) -> int:
-        for rank, kind in enumerate(self.reorder_by):
-            if isinstance(test, kind):
-                return rank
-        return len(self.reorder_by)
+        """Return the place of ``test`` among the kinds that Django runs one after the other."""
+        if is_failed_import(test):
+            return -1
+        ranks = (rank for rank, kind in enumerate(self.reorder_by) if isinstance(test, kind))
+        return next(ranks, len(self.reorder_by))
 
     def setup_databases(self, **kwargs: Any) -> Any:
         aliases = kwargs.get("aliases")

@@ -39,6 +39,7 @@ from testkit.listeners.console import ConsoleOptions, console_listener
 from testkit.listeners.durations import DurationsListener
 from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.selection import durations, rerun
+from testkit.selection.durations import Durations
 from testkit.selection.rerun import RerunOptions
 
 if TYPE_CHECKING:
@@ -135,6 +136,9 @@ class Session:
         self._early: list[RunMeasured] = []
         self._finished: RunFinished | None = None
         self._below_minimum = ""
+        self._run_id = ""
+        # A test may change the working directory.
+        self._journals, self._durations = (REPORTS / "journal").absolute(), (CACHE / "durations.json").absolute()
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.interrupts)
@@ -175,6 +179,7 @@ class Session:
         if wanted.last_failed:
             selected = rerun.last_failed(tests, failed, test_id)
             if selected:
+                self.notice(f"--last-failed: {len(selected)} of {len(tests)} tests")
                 return selected
             self.notice("--last-failed: no failed test of the last run is among these, so all of them run")
         ranks: dict[int, list[Any]] = {}
@@ -184,7 +189,7 @@ class Session:
 
     def _failed_in_last_run(self) -> frozenset[str]:
         try:
-            return rerun.failed_ids(journal.read(REPORTS / "journal"))
+            return rerun.failed_ids(journal.read(self._journals))
         except JournalError as error:
             self.notice(str(error))
             return frozenset()
@@ -236,13 +241,13 @@ class Session:
     def measured(self, section: str, data: Mapping[str, Any]) -> None:
         """Publish something that was measured about the run; what comes before the tests waits for them."""
         fact = RunMeasured(section=section, data=data)
-        if self._tally.collected:
+        if self._run_id:
             self._bus.publish(fact)
         else:
             self._early.append(fact)
 
     def _listen(self) -> None:
-        remembered = durations.load(CACHE / "durations.json")
+        remembered = durations.load(self._durations)
         host = self._host
         self._run_id = journal.new_run_id()
         self._bus.subscribe(
@@ -263,22 +268,25 @@ class Session:
         for path in self.options[RunOptions].listeners:
             self._bus.subscribe(_import_listener(path))
 
-    def _listen_to_files(self, remembered: durations.Durations) -> None:
+    def _listen_to_files(self, remembered: Durations) -> None:
         xunit = self.options[XunitOptions]
         if xunit.with_xunit:
             self._bus.subscribe(xunit_listener(xunit))
             self._reports["xunit"] = str(xunit.place)
         try:
-            _own_folder(CACHE)
-            folder = _own_folder(REPORTS / "journal")
-            journal.remove_old_runs(folder, journal.KEPT_RUNS - 1)
-            writer = journal.Journal(folder, self._run_id)
+            _own_folder(self._durations.parent)
+            journal.remove_old_runs(_own_folder(self._journals), journal.KEPT_RUNS - 1)
+            writer = journal.Journal(self._journals, self._run_id)
         except OSError as error:
             self.notice(f"this run keeps no journal and remembers no durations: {error}")
             return
         self._stack.callback(writer.close)
         self._bus.subscribe(writer)
-        self._bus.subscribe(DurationsListener(lambda tests, fixtures: _remember(remembered, tests, fixtures)))
+        self._bus.subscribe(DurationsListener(lambda *newer: self._remember(remembered, Durations(*newer))))
+
+    def _remember(self, known: Durations, newer: Durations) -> None:
+        known.merge(newer)
+        durations.save(self._durations, known)
 
     # Ending
 
@@ -350,11 +358,6 @@ def _own_folder(folder: Path) -> Path:
     if not marker.exists():
         marker.write_text("*\n")
     return folder
-
-
-def _remember(known: durations.Durations, tests: dict[str, float], fixtures: dict[str, float]) -> None:
-    known.merge(durations.Durations(tests, fixtures))
-    durations.save(CACHE / "durations.json", known)
 
 
 def _import_listener(path: str) -> Listener:
