@@ -41,12 +41,12 @@ def checkout(tmp_path: Path) -> Path:
 
 def test_the_main_job(checkout):
     """``runtests.py --with-xunit --with-cov --keepdb`` passes, and ends with where its reports are."""
-    result = run(checkout, "runtests.py", "--with-xunit", "--with-cov", "--keepdb", "--parallel", "--cover-html")
+    result = run(checkout, "runtests.py", "--with-xunit", "--with-cov", "--keepdb", "--parallel")
     assert result.returncode == 0, result.stderr
     assert "OK (skipped=2)" in result.stderr
-    end = result.stderr.rstrip().splitlines()[-3:]
-    assert end[0] == "Reports:"
-    for line in end[1:]:
+    reports = result.stderr.rpartition("Reports:\n")[2].splitlines()
+    assert [line.split("  ")[1] for line in reports] == ["xunit", "coverage HTML", "coverage XML"]
+    for line in reports:
         assert (checkout / line.rpartition("  ")[2]).is_file()
     root = etree.parse(checkout / "reports" / "xunit.xml").getroot()
     assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("0", "0", "2")

@@ -82,7 +82,8 @@ def check_before(aliases: Iterable[str] | None, options: GuardOptions) -> None:
     chosen = _chosen(aliases)
     _real.clear()
     _real.update({connection.alias: target_of(connection) for connection in _chosen(None)})
-    _refuse([*_refusals(chosen, options.safe_database_hosts), *_url_refusals(options.safe_database_hosts)])
+    told = {host.name for connection in chosen for host in _real[connection.alias].hosts}
+    _refuse([*_refusals(chosen, options.safe_database_hosts), *_url_refusals(options.safe_database_hosts, told)])
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close()
@@ -203,10 +204,11 @@ def _host_refusals(target: Target, safe_hosts: tuple[str, ...]) -> Iterator[str]
             yield f"{target.describe()}: {host.where} is {_not_local(host.name)}"
 
 
-def _url_refusals(safe_hosts: tuple[str, ...]) -> Iterator[str]:
+def _url_refusals(safe_hosts: tuple[str, ...], told: set[str]) -> Iterator[str]:
     for variable, hosts in url_variables(os.environ):
         for host in hosts:
-            if not is_safe(host, safe_hosts):
+            # As a rule the settings have the variable's host, and a refusal for it.
+            if host not in told and not is_safe(host, safe_hosts):
                 yield f"the environment's {variable} points to {_not_local(host)} Otherwise unset {variable}."
 
 

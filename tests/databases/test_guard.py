@@ -140,15 +140,15 @@ def test_no_password_in_messages(use: Use, monkeypatch: pytest.MonkeyPatch, give
     """No password is shown, wherever it stands in the settings or in a URL of the environment."""
     for number, url in enumerate(
         [
-            "postgres://me:s3cr@db.example/x",
-            "postgres://me:s3cr%2F@db.example/x",
-            "postgres://me:s3cr/x@db.example/x",
-            "postgres://me:s3cr?x@db.example/x",
-            "postgres://me:x@s3cr.y/x@db.example/x",
-            "postgres:///x?host=db.example&password=s3cr",
-            "jdbc:sqlserver://db.example;password=s3cr",
-            "host=db.example password='x host=s3cr'",
-            "me:s3cr@db.example",
+            "postgres://me:s3cr@url.example/x",
+            "postgres://me:s3cr%2F@url.example/x",
+            "postgres://me:s3cr/x@url.example/x",
+            "postgres://me:s3cr?x@url.example/x",
+            "postgres://me:x@s3cr.y/x@url.example/x",
+            "postgres:///x?host=url.example&password=s3cr",
+            "jdbc:sqlserver://url.example;password=s3cr",
+            "host=url.example password='x host=s3cr'",
+            "me:s3cr@url.example",
         ]
     ):
         monkeypatch.setenv(f"SHOP{number}_DATABASE_URL", url)
@@ -156,6 +156,15 @@ def test_no_password_in_messages(use: Use, monkeypatch: pytest.MonkeyPatch, give
     message = refusal()
     assert message.count("\n- ") >= 10
     assert "s3cr" not in message
+
+
+def test_a_host_is_refused_once(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that the settings have from a variable of the environment is refused once, for the alias."""
+    monkeypatch.setenv("DATABASE_URL", "postgres://me@db.example/shop")
+    use(default=postgres(HOST="db.example"))
+    assert "DATABASE_URL" not in refusal()
+    use(default=postgres(HOST="localhost"))
+    assert "DATABASE_URL points to db.example" in refusal()
 
 
 def test_database_of_files_has_no_host(use: Use, tmp_path: Path) -> None:
