@@ -2,81 +2,70 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import logging
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TextIO
+
+from testkit.core.debugger import before_debugger
+from testkit.core.text import cut_middle
 
 LIMIT = 1_000_000
 """How many characters of one stream are kept for one test; what is longer is cut in the middle."""
 
 
 class Kept:
-    """Text that grows: all of it up to the limit, then its beginning and its end."""
-
-    __slots__ = ("_dropped", "_head", "_limit", "_parts", "_size")
+    """Text that grows, and keeps of itself what :func:`cut_middle` would: memory is bounded by some four limits."""
 
     def __init__(self, limit: int = LIMIT) -> None:
+        """``limit`` is in characters."""
         self._limit = limit
+        self._lock = threading.Lock()  # tests have threads, and these print
         self._reset()
 
     def _reset(self) -> None:
         self._head = ""
-        self._parts: list[str] = []
+        self._text = io.StringIO()
         self._size = 0
-        self._dropped = 0
+        self._missing = 0
 
     def add(self, text: str) -> None:
         """Append ``text``."""
-        self._parts.append(text)
-        self._size += len(text)
+        with self._lock:
+            self._append(text)
+
+    def _append(self, text: str) -> None:
+        if len(text) > self._limit:
+            # Piece by piece: a copy of something huge would be as huge.
+            for start in range(0, len(text), self._limit):
+                self._append(text[start : start + self._limit])
+            return
+        self._size += self._text.write(text)
         if self._size > 2 * self._limit:
-            self._shorten()
+            self._drop_middle()
+
+    def _drop_middle(self) -> None:
+        text = self._text.getvalue()
+        if not self._head:
+            self._head, text = text[: self._limit], text[self._limit :]
+        tail = text[-self._limit :]
+        self._missing += len(text) - len(tail)
+        self._text = io.StringIO()
+        self._size = self._text.write(tail)
 
     def take(self) -> str:
         """Return what was kept, with a note where something was cut out, and begin anew."""
-        if not self._parts and not self._head:
+        if not self._size:
             return ""
-        if self._dropped or self._size > self._limit:
-            self._shorten()
-        note = f"\n[… {self._dropped:,} characters were cut out here …]\n" if self._dropped else ""
-        text = self._head + note + "".join(self._parts)
-        self._reset()
-        return text
-
-    def _shorten(self) -> None:
-        half = self._limit // 2
-        text = "".join(self._parts)
-        if not self._head:
-            self._head, text = text[:half], text[half:]
-        tail = text[-half:]
-        self._dropped += len(text) - len(tail)
-        self._parts, self._size = [tail], len(tail)
-
-
-class _TeeBytes(io.RawIOBase):
-    """What ``sys.stdout.buffer`` is: bytes go on to the real one, and are kept as text."""
-
-    def __init__(self, original: BinaryIO | None, kept: Kept) -> None:
-        self._original = original
-        self._kept = kept
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        data = bytes(data)
-        self._kept.add(data.decode("utf-8", "backslashreplace"))
-        if self._original is not None:
-            self._original.write(data)
-        return len(data)
-
-    def flush(self) -> None:
-        if self._original is not None:
-            self._original.flush()
+        with self._lock:
+            text = cut_middle(self._head + self._text.getvalue(), self._limit, self._missing)
+            self._reset()
+            return text
 
 
 class Tee(io.TextIOBase):
@@ -86,12 +75,20 @@ class Tee(io.TextIOBase):
         self.original = original
         self.show = show
         self._kept = kept
+        self._bytes = _TeeBytes(self)
 
     def write(self, text: str) -> int:
         if self.show:
             self.original.write(text)
+            if "\n" in text:
+                # A pipe or file would hold it back, for the log of a slow test to stay empty until the end.
+                self.original.flush()
         self._kept.add(text)
         return len(text)
+
+    def keep(self, text: str) -> None:
+        """Keep ``text``, which was written to the original by another way."""
+        self._kept.add(text)
 
     def flush(self) -> None:
         if self.show:
@@ -101,7 +98,7 @@ class Tee(io.TextIOBase):
         return True
 
     def isatty(self) -> bool:
-        return self.original.isatty()
+        return self.show and self.original.isatty()
 
     def fileno(self) -> int:
         return self.original.fileno()
@@ -119,14 +116,53 @@ class Tee(io.TextIOBase):
         return self.original.errors
 
     @property
+    def newlines(self) -> Any:  # type: ignore[override]
+        return self.original.newlines
+
+    @property
     def buffer(self) -> BinaryIO:
-        original = getattr(self.original, "buffer", None) if self.show else None
-        if original is not None:
-            self.original.flush()
-        return _TeeBytes(original, self._kept)  # type: ignore[return-value]
+        return self._bytes  # type: ignore[return-value]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.original, name)
+
+
+class _TeeBytes(io.RawIOBase):
+    """What ``sys.stdout.buffer`` is: bytes go on to the real one, and are kept as text."""
+
+    def __init__(self, tee: Tee) -> None:
+        self._tee = tee
+        # UTF-8 whatever the terminal's encoding is; a character may come in two writes.
+        self._decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._tee.fileno()
+
+    def isatty(self) -> bool:
+        return self._tee.isatty()
+
+    def write(self, data: Any) -> int:
+        data = bytes(data)
+        text = self._decode(data)
+        if not self._tee.show:
+            self._tee.keep(text)
+        elif hasattr(self._tee.original, "buffer"):
+            self._tee.original.buffer.write(data)
+            self._tee.keep(text)
+        else:
+            self._tee.write(text)
+        return len(data)
+
+    def flush(self) -> None:
+        original = getattr(self._tee.original, "buffer", None)
+        if self._tee.show and original is not None:
+            original.flush()
+
+    def close(self) -> None:
+        """Stay open, as the stream itself does."""
 
 
 class Capture:
@@ -140,42 +176,57 @@ class Capture:
         """``show`` says whether what is printed also goes to the real streams; ``limit`` is in characters."""
         self._show = show
         self._stdout, self._stderr = Kept(limit), Kept(limit)
-        self._redirected: list[tuple[logging.StreamHandler[Any], Any]] = []
+        self._tees: tuple[Tee, ...] = ()
+        self._undo = ExitStack()
 
     def __enter__(self) -> Self:
-        self._tees = (Tee(sys.stdout, self._stdout, self._show), Tee(sys.stderr, self._stderr, self._show))
-        streams = {id(tee.original): tee for tee in self._tees}
-        for handler in _stream_handlers():
-            tee = streams.get(id(handler.stream))
-            if tee is not None:
-                self._redirected.append((handler, handler.stream))
-                handler.stream = tee
-        sys.stdout, sys.stderr = self._tees
+        for name, kept in (("stdout", self._stdout), ("stderr", self._stderr)):
+            stream = getattr(sys, name)
+            if stream is not None:  # as it is under pythonw and some daemons
+                self._tees += (self._put_in_place(name, Tee(stream, kept, self._show)),)
+        if not self._show:
+            self._undo.enter_context(before_debugger(self._show_all))
         return self
+
+    def _put_in_place(self, name: str, tee: Tee) -> Tee:
+        for handler in _stream_handlers():
+            if handler.stream is tee.original:
+                handler.stream = tee
+                self._undo.callback(_put_back, handler, tee)
+        setattr(sys, name, tee)
+        self._undo.callback(setattr, sys, name, tee.original)
+        return tee
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        sys.stdout, sys.stderr = (tee.original for tee in self._tees)
-        for handler, stream in self._redirected:
-            handler.stream = stream
-        self._redirected.clear()
+        self._undo.close()
+        # A test's thread or log handler may go on writing to the stream that it found.
+        self._show_all()
 
     def take(self) -> tuple[str, str]:
         """Return what went to stdout and stderr since the last call."""
         return self._stdout.take(), self._stderr.take()
 
+    def _show_all(self) -> None:
+        for tee in self._tees:
+            tee.show = True
+
     @contextmanager
     def showing(self) -> Iterator[None]:
         """Show everything for the block, as a debugger needs it."""
         before = [tee.show for tee in self._tees]
-        for tee in self._tees:
-            tee.show = True
+        self._show_all()
         try:
             yield
         finally:
             for tee, show in zip(self._tees, before, strict=True):
                 tee.show = show
+
+
+def _put_back(handler: logging.StreamHandler[Any], tee: Tee) -> None:
+    if handler.stream is tee:  # or else a test has given it another, to stay
+        handler.stream = tee.original
 
 
 def _stream_handlers() -> Iterator[logging.StreamHandler[Any]]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TextIO
 
 from testkit.core.events import (
@@ -19,14 +17,16 @@ from testkit.core.events import (
     TestFinished,
     TestStarted,
 )
-from testkit.core.options import one_of, option
+from testkit.core.options import OptionGroup, one_of, option
 from testkit.core.tally import Tally
 from testkit.core.text import visible
+from testkit.listeners.console_end import RULE, Slowest, closing_line
 
 SEPARATOR = "=" * 70
-RULE = "-" * 70
 SHORTEST_SHOWN = 0.05
 """Seconds below which a test is not worth a line among the slowest."""
+LEAST_COLUMNS, LEAST_ROWS = 10, 3
+"""A terminal smaller than this has no room for a live line."""
 
 _DOTS = {
     Outcome.PASSED: ".",
@@ -43,24 +43,30 @@ _WORDS = {
     Outcome.EXPECTED_FAILURE: "expected failure",
     Outcome.UNEXPECTED_SUCCESS: "unexpected success",
 }
-_COLOURS = {"good": "32", "bad": "31", "quiet": "2", "odd": "33"}
+_COLOURS = {"good": "32", "bad": "31", "odd": "33", "quiet": "2"}
+_YES = {"1", "true", "yes", "on"}
 
 
-@dataclass(frozen=True, slots=True)
-class ConsoleOptions:
+class ConsoleOptions(OptionGroup):
     """Options of the console."""
 
     failures: str = option(
-        "auto",
-        "When failures are printed in full: as they happen (now), after the tests (end); by default now on a terminal.",
+        default="auto",
+        help="When failures are printed in full: as they happen (now), after the tests (end); by default now on a terminal.",
         parse=one_of("auto", "now", "end"),
         metavar="WHEN",
     )
-    slowest: int = option(5, "How many of the slowest tests and class set-ups are listed (0: none).", metavar="N")
+    slowest: int = option(
+        default=5, help="How many of the slowest tests and class set-ups are listed (0: none).", metavar="N"
+    )
 
 
 class Console:
-    """Prints a run on a stream that is not a terminal: unittest's dots or ``-v 2`` lines and closing lines."""
+    """Prints a run as unittest's ``TextTestRunner`` does: dots or ``-v 2`` lines, the failures, the closing lines.
+
+    More than that: a skipped ``setUpClass`` is named, the closing line tells of tests that did not run or were lost,
+    and what ``--buffer`` kept back is printed once. After the closing line come the slowest and the reports.
+    """
 
     def __init__(
         self,
@@ -79,95 +85,127 @@ class Console:
         show it. ``durations``: Django's ``--durations``.
         """
         self._stream = stream
+        self._tally = tally
         self._verbosity = verbosity
         self._buffer = buffer
-        self._durations = durations
         self._colour = colour
-        self._at_end = options.failures in ("auto", "end")
-        self._tally = tally
-        self._failures: list[str] = []
-        self._slowest = _Slowest(options.slowest, SHORTEST_SHOWN)
-        # unittest: 0 stands for all of them.
-        self._longest = _Slowest(None if durations == 0 else durations or 0)
+        self._at_end = options.failures == "end" or (options.failures == "auto" and not stream.isatty())
+        # In unittest's order of the blocks at the end.
+        self._failures: dict[Outcome, list[str]] = {
+            Outcome.ERROR: [],
+            Outcome.FAILED: [],
+            Outcome.UNEXPECTED_SUCCESS: [],
+        }
+        self._begun = ""  # the test whose `-v 2` line waits for its end
+        self._summaries: dict[str, str] = {}  # of running tests
+        self._told_in_part: set[str] = set()  # running tests of which a subtest was told
+        self._slowest = Slowest(options.slowest, SHORTEST_SHOWN)
+        self._durations = None if durations is None else Slowest(durations or None)  # 0 stands for all of them
 
     def __call__(self, fact: Fact) -> None:
         match fact:
-            case TestStarted():
-                if self._verbosity > 1:
-                    self.test_started(fact)
             case TestFinished():
-                self._slowest.add(fact.seconds, fact.id)
-                if self._durations is not None:
-                    self._longest.add(fact.seconds, describe(fact.id, fact.class_id))
-                self.test_finished(fact)
+                self._test_finished(fact)
+            case TestStarted():
+                self._test_started(fact)
             case SubTestFinished():
-                self.subtest_finished(fact)
+                self._subtest_finished(fact)
             case FixtureFinished():
-                self._slowest.add(fact.seconds, f"{fact.id} ({fact.phase})")
-                self.fixture_finished(fact)
-            case RunFinished():
-                self.run_finished(fact)
+                self._fixture_finished(fact)
             case RunMeasured():
-                self.measured(fact.section, fact.data)
+                self._measured(fact.section, fact.data)
+            case RunFinished():
+                self._run_finished(fact)
 
     # What happens, as it happens
 
-    def test_started(self, fact: TestStarted) -> None:
-        self.write(f"{_title(fact)} ... ")
+    def _test_started(self, fact: TestStarted) -> None:
+        if fact.summary:
+            self._summaries[fact.id] = fact.summary
+        # Workers' lines would run into each other: theirs are begun when they can be ended.
+        if self._verbosity > 1 and not fact.worker:
+            self.write(f"{self._title(fact.id, fact.class_id)} ... ")
+            self._begun = fact.id
 
-    def test_finished(self, fact: TestFinished) -> None:
-        if fact.outcome is Outcome.FAILED and not fact.problems:
-            # Its subtests have been told already, and unittest says no more either.
-            if self._verbosity > 1:
-                self.write("\n")
+    def _test_finished(self, fact: TestFinished) -> None:
+        self._slowest.add(fact.seconds, fact.id)
+        outcome = fact.outcome
+        if outcome is Outcome.PASSED and self._verbosity == 1 and not self._told_in_part:
+            self._mark(outcome)  # what most tests are
         else:
-            self._mark(fact.outcome, fact.reason)
-        if fact.outcome is not Outcome.PASSED or fact.sql:
             self._tell(fact)
-
-    def _tell(self, fact: TestFinished) -> None:
-        title = _title(fact)
-        if fact.outcome is Outcome.UNEXPECTED_SUCCESS:
-            self._fail(f"{SEPARATOR}\nUNEXPECTED SUCCESS: {title}\n")
-        for number, problem in enumerate(fact.problems):
-            # What was printed belongs to the test, so it stands below its first problem alone.
-            printed = self._printed(fact) if number == 0 else ""
-            self._fail(self._block(title, problem, printed, fact.sql))
-        if fact.sql and not fact.outcome.is_bad:
+        if self._durations is not None:
+            self._durations.add(fact.seconds, describe(fact.id, fact.class_id))
+        self._summaries.pop(fact.id, None)
+        if fact.sql and not outcome.is_bad:
             self.write(f"{fact.sql}\n{RULE}\n")
 
-    def subtest_finished(self, fact: SubTestFinished) -> None:
-        if fact.outcome is Outcome.PASSED:
-            return
-        title = f"{describe(fact.test, fact.class_id)}{fact.id.removeprefix(fact.test)}"
-        if self._verbosity > 1:
-            self.write(f"\n  {title} ... ")
-        self._mark(fact.outcome, fact.reason, end="" if self._verbosity > 1 else None)
-        if fact.problem is not None:
-            self._fail(self._block(title, fact.problem))
-
-    def fixture_finished(self, fact: FixtureFinished) -> None:
-        if fact.outcome is Outcome.PASSED:
-            return
-        title = f"{fact.phase} ({fact.id})"
-        if self._verbosity > 1:
-            self.write(f"{title} ... ")
-        self._mark(fact.outcome, fact.reason)
+    def _tell(self, fact: TestFinished) -> None:
+        title = self._title(fact.id, fact.class_id)
         for problem in fact.problems:
-            self._fail(self._block(title, problem, self._printed(fact)))
+            self._status(fact.id, title, problem.outcome)
+        is_told_by_subtests = fact.id in self._told_in_part and fact.outcome in (Outcome.PASSED, Outcome.FAILED)
+        self._told_in_part.discard(fact.id)
+        if not fact.problems and not is_told_by_subtests:
+            self._status(fact.id, title, fact.outcome, fact.reason)
+        # What was printed belongs to the test, so it stands below its first problem alone.
+        printed = self._printed(fact)
+        for problem in fact.problems:
+            self._fail(problem.outcome, self._block(title, problem, printed, fact.sql))
+            printed = ""
+        if fact.outcome is Outcome.UNEXPECTED_SUCCESS:
+            self._fail(fact.outcome, f"UNEXPECTED SUCCESS: {title}\n")
+        elif (printed or fact.sql) and fact.subtests_failed and not fact.problems:
+            self._fail(Outcome.FAILED, f"{SEPARATOR}\nOUTPUT: {title}\n{RULE}\n{printed}{_queries(fact.sql)}\n")
 
-    def _mark(self, outcome: Outcome, reason: str = "", end: str | None = None) -> None:
-        if self._verbosity > 1:
-            word = f"skipped {reason!r}" if outcome is Outcome.SKIPPED else _WORDS[outcome]
-            self.write(word + ("\n" if end is None else end), _colour_of(outcome))
-        elif self._verbosity == 1:
+    def _subtest_finished(self, fact: SubTestFinished) -> None:
+        if fact.outcome is Outcome.PASSED:
+            return
+        self._told_in_part.add(fact.test)
+        title = self._title(fact.test, fact.class_id, visible(fact.id.removeprefix(fact.test)))
+        self._status(fact.id, f"  {title}", fact.outcome, fact.reason)
+        if fact.problem is not None:
+            self._fail(fact.outcome, self._block(title, fact.problem))
+
+    def _fixture_finished(self, fact: FixtureFinished) -> None:
+        self._slowest.add(fact.seconds, f"{fact.id} ({fact.phase})")
+        title = visible(f"{fact.phase} ({fact.id})")
+        if fact.outcome is Outcome.SKIPPED:
+            self._status(fact.id, title, fact.outcome, fact.reason)
+        printed = self._printed(fact)
+        for problem in fact.problems:
+            self._status(fact.id, title, problem.outcome)
+            self._fail(problem.outcome, self._block(title, problem, printed))
+            printed = ""
+
+    def _title(self, id: str, class_id: str, parameters: str = "") -> str:
+        summary = self._summaries.get(id)
+        title = describe(id, class_id) + parameters
+        return f"{title}\n{visible(summary)}" if summary else title
+
+    def _status(self, id: str, title: str, outcome: Outcome, reason: str = "") -> None:
+        """Say how ``id`` ended: by a mark, or at the end of its line, which is begun (again) if it must be."""
+        if self._verbosity < 2:
+            self._mark(outcome)
+            return
+        if self._begun != id:
+            self.write(f"{chr(10) if self._begun else ''}{title} ... ")
+        self._begun = ""
+        word = f"skipped {reason!r}" if outcome is Outcome.SKIPPED else _WORDS[outcome]
+        self.write(f"{self.paint(word, _colour_of(outcome))}\n")
+
+    def _mark(self, outcome: Outcome) -> None:
+        if self._verbosity == 1:
             self.write(_DOTS[outcome], "" if outcome is Outcome.PASSED else _colour_of(outcome))
 
-    def _fail(self, text: str) -> None:
+    def _fail(self, outcome: Outcome, text: str) -> None:
         if self._at_end:
-            self._failures.append(text)
+            self._failures[outcome].append(text)
         else:
-            self.write(f"\n{text}")
+            lead = "\n" if self._begun or self._verbosity < 2 else ""
+            rule = f"{SEPARATOR}\n" if outcome is Outcome.UNEXPECTED_SUCCESS else ""
+            self._begun = ""
+            self.write(f"{lead}{rule}{text}")
 
     def _printed(self, fact: TestFinished | FixtureFinished) -> str:
         if not self._buffer:
@@ -176,34 +214,36 @@ class Console:
         return "".join(f"\n{name}:\n{text}" + ("" if text.endswith("\n") else "\n") for name, text in parts)
 
     def _block(self, title: str, problem: Problem, printed: str = "", sql: str = "") -> str:
-        queries = f"{RULE}\n{sql}\n" if sql else ""
         head = self.paint(f"{_WORDS[problem.outcome]}: {title}", "bad")
-        return f"{SEPARATOR}\n{head}\n{RULE}\n{problem.traceback}{printed}\n{queries}"
+        return f"{SEPARATOR}\n{head}\n{RULE}\n{problem.traceback}{printed}\n{_queries(sql)}"
 
     # The end
 
-    def run_finished(self, fact: RunFinished) -> None:
-        if self._verbosity > 0:
+    def _run_finished(self, fact: RunFinished) -> None:
+        if self._verbosity > 0 or self._begun:
             self.write("\n")
-        for text in self._failures:
-            self.write(text)
+        for outcome, blocks in self._failures.items():
+            if blocks and outcome is Outcome.UNEXPECTED_SUCCESS:
+                self.write(f"{SEPARATOR}\n")
+            for text in blocks:
+                self.write(text)
         if self._durations is not None:
-            self.write(self._longest.table("Slowest test durations"))
+            self.write(self._durations.unittest_table(all=self._verbosity > 1))
         ran = self._tally.ran
         self.write(f"{RULE}\nRan {ran} test{'' if ran == 1 else 's'} in {fact.seconds:.3f}s\n\n")
-        self.write(*_verdict(self._tally, fact))
+        self.write(*closing_line(self._tally, fact))
         self._name(fact.lost, "Lost: collected, and never reported", limit=20)
         self._name(fact.not_run, "Not run", limit=3)
         if self._verbosity > 0:
-            self.write(self._slowest.table("Slowest"))
+            self.write(self._slowest.table())
 
     def _name(self, ids: tuple[str, ...], title: str, limit: int) -> None:
         if ids:
-            shown = "".join(f"  {id}\n" for id in ids[:limit])
+            shown = "".join(f"  {visible(id)}\n" for id in ids[:limit])
             more = f"  … and {len(ids) - limit} more\n" if len(ids) > limit else ""
             self.write(f"\n{title}:\n{shown}{more}", "odd")
 
-    def measured(self, section: str, data: Mapping[str, Any]) -> None:
+    def _measured(self, section: str, data: Mapping[str, Any]) -> None:
         """Print what was measured about the run: ``text`` if the section has one, or the names of the reports."""
         if self._verbosity < 1:
             return
@@ -216,12 +256,15 @@ class Console:
     # Writing
 
     def paint(self, text: str, colour: str) -> str:
-        return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self._colour else text
+        """Return ``text`` in ``colour`` (a key of ``_COLOURS``), if the run has colours."""
+        if not (colour and self._colour):
+            return text
+        words = text.rstrip("\n")
+        return f"\x1b[{_COLOURS[colour]}m{words}\x1b[0m{text[len(words) :]}"
 
     def write(self, text: str, colour: str = "") -> None:
         """Write ``text``; what the stream's encoding cannot hold is escaped."""
-        if colour:
-            text = self.paint(text, colour)
+        text = self.paint(text, colour)
         try:
             self._stream.write(text)
         except UnicodeEncodeError:
@@ -230,65 +273,20 @@ class Console:
         self._stream.flush()
 
 
-class _Slowest:
-    """The longest durations seen: ``count`` of them (None: all) that are at least ``shortest`` seconds."""
-
-    def __init__(self, count: int | None, shortest: float = 0.0) -> None:
-        self._count = count
-        self._shortest = shortest
-        self._heap: list[tuple[float, str]] = []
-
-    def add(self, seconds: float, name: str) -> None:
-        if seconds < self._shortest:
-            return
-        if self._count is None or len(self._heap) < self._count:
-            heapq.heappush(self._heap, (seconds, name))
-        elif self._count and seconds > self._heap[0][0]:
-            heapq.heapreplace(self._heap, (seconds, name))
-
-    def table(self, title: str) -> str:
-        rows = [f"{seconds:>9.3f}s  {visible(name)}\n" for seconds, name in sorted(self._heap, reverse=True)]
-        return f"\n{title}:\n{''.join(rows)}" if rows else ""
-
-
 def describe(id: str, class_id: str) -> str:
     """Return a test's name as unittest prints it: ``test_x (app.tests.Case.test_x)``."""
     name = id.removeprefix(f"{class_id}.") if class_id else ""
     return visible(f"{name} ({id})" if name else id)
 
 
-def _title(fact: TestStarted | TestFinished) -> str:
-    title = describe(fact.id, fact.class_id)
-    return f"{title}\n{visible(fact.summary)}" if fact.summary else title
+def _queries(sql: str) -> str:
+    return f"{RULE}\n{sql}\n" if sql else ""
 
 
 def _colour_of(outcome: Outcome) -> str:
     if outcome.is_bad:
         return "bad"
     return "good" if outcome is Outcome.PASSED else "odd"
-
-
-def _verdict(tally: Tally, fact: RunFinished) -> tuple[str, str]:
-    """Return unittest's last line and its colour. A run that was cut short is never OK."""
-    counts = (
-        ("failures", tally.failures),
-        ("errors", tally.errors),
-        ("skipped", tally.skipped),
-        ("expected failures", tally.expected_failures),
-        ("unexpected successes", tally.unexpected_successes),
-        ("not run", len(fact.not_run)),
-        ("lost", len(fact.lost)),
-    )
-    infos = [f"{name}={count}" for name, count in counts if count]
-    if fact.interrupted:
-        infos.append(f"interrupted by {fact.interrupted}")
-    if not tally.is_good or fact.interrupted or fact.lost or fact.not_run:
-        word, colour = "FAILED", "bad"
-    elif tally.nothing_ran:
-        word, colour = "NO TESTS RAN", "bad"
-    else:
-        word, colour = "OK", "good"
-    return word + (f" ({', '.join(infos)})" if infos else "") + "\n", colour
 
 
 def wants_colour(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
@@ -298,6 +296,20 @@ def wants_colour(stream: TextIO, environ: Mapping[str, str] = os.environ) -> boo
     if environ.get("FORCE_COLOR"):
         return environ["FORCE_COLOR"] != "0"
     return stream.isatty() and environ.get("TERM") != "dumb"
+
+
+def wants_live_line(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether to show a live line: on a terminal that can, with room for it, and with someone to look at it.
+
+    CI systems that give a terminal keep all that is drawn on it as a log, so ``CI`` in the environment says no.
+    """
+    if not stream.isatty() or environ.get("TERM", "dumb") == "dumb" or environ.get("CI", "").lower() in _YES:
+        return False
+    try:
+        columns, rows = os.get_terminal_size(stream.fileno())
+    except OSError:
+        return False
+    return columns >= LEAST_COLUMNS and rows >= LEAST_ROWS
 
 
 def console_listener(
@@ -322,7 +334,7 @@ def console_listener(
         "durations": durations,
         "colour": wants_colour(stream),
     }
-    if live and verbosity == 1 and stream.isatty() and os.environ.get("TERM") != "dumb":
+    if live and verbosity == 1 and wants_live_line(stream):
         from testkit.listeners.console_live import LiveConsole
 
         kind, settings["expected"] = LiveConsole, expected

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import bdb
-import io
-import sys
+import os
+import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from typing import Any, TextIO
 
-from rich.console import Console as Terminal
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
+from testkit.core.debugger import before_debugger
 from testkit.core.events import (
     Fact,
     FixtureFinished,
@@ -28,9 +22,53 @@ from testkit.core.events import (
 )
 from testkit.core.tally import Tally
 from testkit.core.text import visible
-from testkit.listeners.console import Console, ConsoleOptions
+from testkit.listeners.console import LEAST_ROWS, Console, ConsoleOptions
 
-REFRESH_PER_SECOND = 8
+SECONDS_BETWEEN_DRAWS = 0.125
+BAR_COLUMNS = 20
+SHORTEST_WITH_BAR = 60
+"""Columns below which a terminal has no room for the bar."""
+
+
+class BottomRow:
+    """The last row of a terminal, kept for one line of text while all else scrolls above it.
+
+    The terminal itself keeps them apart, by its scrolling region (DECSTBM, as apt has it for its progress bar). So
+    whatever writes there (a test, a subprocess, C code, a prompt) needs no redirecting, and nothing of the line is left
+    among what it wrote. See https://vt100.net/docs/vt510-rm/DECSTBM.html.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._file = stream.fileno()
+        self._encoding = stream.encoding or "ascii"
+        self._size: os.terminal_size | None = None
+
+    def draw(self, line: Callable[[int], str]) -> None:
+        """Show what ``line`` makes of a number of columns."""
+        size = os.get_terminal_size(self._file)
+        if size.lines < LEAST_ROWS:
+            return
+        begin = ""
+        if size != self._size:
+            # Off the last row, wherever the cursor is: scroll by one if it must be, and go up again.
+            begin = "\x1b7\x1b[r\x1b8\x1bD\x1b[A"
+            self._size = size
+        # The region is set each time, since a program that was run may have reset it. Between ESC 7 and ESC 8 the
+        # cursor and its colours are as the terminal's owner has them; ?7l keeps a line that is too long on its row.
+        self._write(
+            f"{begin}\x1b7\x1b[1;{size.lines - 1}r\x1b[{size.lines};1H\x1b[0m\x1b[2K"
+            f"\x1b[?7l{line(size.columns)}\x1b[0m\x1b[?7h\x1b8"
+        )
+
+    def give_back(self) -> None:
+        """Clear the row and let the terminal scroll as a whole again."""
+        if self._size is not None:
+            self._write(f"\x1b7\x1b[r\x1b[{self._size.lines};1H\x1b[0m\x1b[2K\x1b8")
+            self._size = None
+
+    def _write(self, text: str) -> None:
+        # In one write, and past Python's own buffers, which another thread may be filling.
+        os.write(self._file, text.encode(self._encoding, "replace"))
 
 
 class LiveConsole(Console):
@@ -41,164 +79,134 @@ class LiveConsole(Console):
     ) -> None:
         """``expected``: seconds by test id, of earlier runs; the rest is the console's."""
         super().__init__(stream, options, tally, **settings)
-        self._at_end = options.failures == "end"
         self._expected = expected
-        self._terminal = Terminal(file=stream, highlight=False, no_color=not settings["colour"])
-        self._live: Live | None = None
+        self._row: BottomRow | None = None
+        self._lock = threading.Lock()  # held while drawing, so that none comes after the row was given back
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
         self._undo = ExitStack()
-        self._now: tuple[str, float] | None = None
-        self._done = 0
+        self._running: dict[str, tuple[str, float]] = {}  # by worker: what, and since when
+        self._workers: set[str] = set()
         self._seconds_left: float | None = None
         self._typical = 0.0
+        self._full, self._empty, self._cut = _signs(stream)
 
     def __call__(self, fact: Fact) -> None:
+        try:
+            self._follow(fact)
+            super().__call__(fact)
+        except BaseException:
+            self.pause()  # as a listener that raised hears of nothing more, not even of the end
+            raise
+
+    def _follow(self, fact: Fact) -> None:
         match fact:
+            case TestFinished():
+                self._running.pop(fact.worker, None)
+                if fact.final and self._seconds_left is not None:
+                    self._seconds_left -= self._expected.get(fact.id, self._typical)
+            case TestStarted():
+                self._now_runs(fact.worker, fact.id)
+            case FixtureStarted():
+                self._now_runs(fact.worker, f"{fact.id} ({fact.phase})")
+            case FixtureFinished():
+                self._running.pop(fact.worker, None)
             case RunStarted():
                 self._begin(fact)
-            case TestStarted():
-                self._now = (fact.id, time.monotonic())
-            case FixtureStarted():
-                self._now = (f"{fact.id} ({fact.phase})", time.monotonic())
-            case FixtureFinished():
-                self._now = None
-            case TestFinished():
-                self._test_done(fact)
             case RunFinished():
                 self.pause()
                 self._undo.close()
-        super().__call__(fact)
 
     def _begin(self, fact: RunStarted) -> None:
         known = [self._expected[id] for id in fact.ids if id in self._expected]
-        if known:
+        if 2 * len(known) >= len(fact.ids) > 0:
             # A test that is not known is taken to be as long as the known ones are on average.
             self._typical = sum(known) / len(known)
             self._seconds_left = self._typical * len(fact.ids)
-        self._live = Live(
-            get_renderable=self._line,
-            console=self._terminal,
-            refresh_per_second=REFRESH_PER_SECOND,
-            transient=True,
-            redirect_stdout=False,  # rich would put back what it found, over what was redirected since
-            redirect_stderr=False,
-        )
-        self._redirect()
-        self._live.start(refresh=True)
+        self._row = BottomRow(self._stream)
+        self._undo.enter_context(before_debugger(self.pause))
+        self._draw()
 
-    def _redirect(self) -> None:
-        """Let the streams write above the live line, and a debugger take it away."""
-        for name in ("stdout", "stderr"):
-            stream = getattr(sys, name)
-            if stream.isatty():
-                above = _AboveLine(stream, self)
-                setattr(sys, name, above)
-                self._undo.callback(setattr, sys, name, stream)
-                self._undo.callback(above.flush)
-        set_trace = bdb.Bdb.set_trace
-        # pdb, ipdb and breakpoint() all come here, and all name the frame that they are to stop in.
-        bdb.Bdb.set_trace = _pausing(self, set_trace)  # type: ignore[method-assign]
-        self._undo.callback(setattr, bdb.Bdb, "set_trace", set_trace)
+    def _now_runs(self, worker: str, name: str) -> None:
+        self._running[worker] = (name, time.monotonic())
+        self._workers.add(worker)
+        if self._thread is None and self._row is not None:
+            # Not before the first test: worker processes may be forked until then, and forking and threads do not mix.
+            self._thread = threading.Thread(target=self._keep_drawing, name="testkit live line", daemon=True)
+            self._thread.start()
 
-    @property
-    def is_live(self) -> bool:
-        """Whether the live line is shown."""
-        return self._live is not None
+    def _keep_drawing(self) -> None:
+        while not self._stopped.wait(SECONDS_BETWEEN_DRAWS):
+            self._draw()
+
+    def _draw(self) -> None:
+        # Nothing that a terminal does (it may vanish, or be made non-blocking by a subprocess) is worth a test run.
+        with self._lock, suppress(OSError):
+            if self._row is not None:
+                self._row.draw(self._line)
 
     def pause(self) -> None:
-        """Take the live line away, for good."""
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
+        """Take the live line away, for good: from here on tests have dots."""
+        self._stopped.set()
+        with self._lock, suppress(OSError):
+            row, self._row = self._row, None
+            if row is not None:
+                row.give_back()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join()
 
-    def _test_done(self, fact: TestFinished) -> None:
-        self._now = None
-        if fact.final:
-            self._done += 1
-            if self._seconds_left is not None:
-                self._seconds_left -= self._expected.get(fact.id, self._typical)
+    def _mark(self, outcome: Outcome) -> None:
+        """Print no dots while the live line counts."""
+        if self._row is None:
+            super()._mark(outcome)
 
-    def _mark(self, outcome: Outcome, reason: str = "", end: str | None = None) -> None:
-        """Print nothing while the live line counts."""
-        if not self.is_live:
-            super()._mark(outcome, reason, end)
+    # The line
 
-    def _line(self) -> Table:
-        counts = Text(f"{self._done}/{self._tally.collected}")
-        if self._tally.bad:
-            counts.append(f" {self._tally.bad} failed", "bold red")
-        if self._tally.skipped:
-            counts.append(f" {self._tally.skipped} skipped", "yellow")
-        row: list[Any] = [ProgressBar(total=max(self._tally.collected, 1), completed=self._done, width=24), counts]
+    def _line(self, columns: int) -> str:
+        shown, used = [], 0
+        for text, colour, is_cut in self._pieces(columns):
+            room = columns - used - bool(used)
+            if is_cut and len(text) > room >= len(self._cut) + 4:
+                # An id says most at its end.
+                text = self._cut + text[len(text) - room + len(self._cut) :]
+            if len(text) <= room:
+                shown.append(self.paint(text, colour))
+                used += len(text) + bool(used)
+        return " ".join(shown)
+
+    def _pieces(self, columns: int) -> Iterator[tuple[str, str, bool]]:
+        """Yield the parts of the line: text, colour, and whether it may be cut."""
+        tally = self._tally
+        if columns >= SHORTEST_WITH_BAR:
+            full = min(BAR_COLUMNS * tally.ran // max(tally.collected, 1), BAR_COLUMNS)
+            yield self._full * full + self._empty * (BAR_COLUMNS - full), "good" if tally.is_good else "bad", False
+        yield f"{tally.ran}/{tally.collected}", "", False
+        if tally.bad:
+            yield f"{tally.bad} failed", "bad", False
+        if tally.skipped and columns >= SHORTEST_WITH_BAR:
+            yield f"{tally.skipped} skipped", "odd", False
+        now = time.monotonic()
+        # A copy, made at once: the tests go on meanwhile.
+        running = sorted(self._running.copy().values(), key=lambda item: item[1])
         if self._seconds_left is not None:
-            row.append(Text(f"{_clock(max(self._seconds_left, 0))} left", "dim"))
-        if self._now is not None:
-            name, since = self._now
-            row.append(Text(f"{time.monotonic() - since:.0f}s {visible(name)}", "dim", overflow="ellipsis"))
-        grid = Table.grid(padding=(0, 1))
-        for _ in row:
-            grid.add_column(no_wrap=True)
-        grid.add_row(*row)
-        return grid
-
-    def write(self, text: str, colour: str = "") -> None:
-        """Write ``text``, above the live line if there is one."""
-        if self._live is None:
-            super().write(text, colour)
-        else:
-            self.print_above((self.paint(text, colour) if colour else text).removesuffix("\n"))
-
-    def print_above(self, text: str) -> None:
-        """Print whole lines of ``text`` (with the colours of a terminal) above the live line."""
-        self._terminal.print(Text.from_ansi(text), soft_wrap=True)
+            past = sum(min(now - since, self._expected.get(name, self._typical)) for name, since in running)
+            yield f"{_clock((self._seconds_left - past) / max(len(self._workers), 1))} left", "quiet", False
+        if running:
+            name, since = running[0]
+            yield f"{now - since:.0f}s", "", False
+            yield visible(name), "quiet", True
 
 
-class _AboveLine(io.TextIOBase):
-    """Stands in for a stream that is the terminal: whole lines go above the live line while there is one."""
-
-    def __init__(self, stream: TextIO, console: LiveConsole) -> None:
-        self._stream = stream
-        self._console = console
-        self._begun = ""
-
-    def write(self, text: str) -> int:
-        if not self._console.is_live:
-            self._stream.write(self._begun + text)
-            self._begun = ""
-            return len(text)
-        lines, newline, rest = (self._begun + text).rpartition("\n")
-        self._begun = rest
-        if newline:
-            self._console.print_above(lines)
-        return len(text)
-
-    def flush(self) -> None:
-        if not self._console.is_live:
-            self._stream.write(self._begun)
-            self._begun = ""
-            self._stream.flush()
-
-    def isatty(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._stream.encoding
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-def _pausing(console: LiveConsole, set_trace: Callable[..., None]) -> Callable[..., None]:
-    def pause_and_trace(debugger: bdb.Bdb, frame: Any = None, **options: Any) -> None:
-        console.pause()
-        set_trace(debugger, frame or sys._getframe().f_back, **options)
-
-    return pause_and_trace
+def _signs(stream: TextIO) -> tuple[str, str, str]:
+    """Return what stands for the full and for the empty part of the bar, and for what was cut out of a name."""
+    try:
+        "█░…".encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "#", ".", "..."
+    return "█", "░", "…"
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
     return f"{minutes}:{rest:02d}"

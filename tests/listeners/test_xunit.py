@@ -23,8 +23,8 @@ from testkit.core.events import (
     TestFinished,
     TestStarted,
 )
-from testkit.listeners import xunit
-from testkit.listeners.xunit import Xunit, XunitOptions, xunit_listener
+from testkit.listeners.xunit import XunitOptions, xunit_listener
+from testkit.listeners.xunit.document import Xunit
 
 SCHEMA = Path(__file__).parents[3] / "shared" / "schemas" / "junit-10.xsd"
 CLASS = "app.tests.test_views.IndexTests"
@@ -287,7 +287,7 @@ class TestSuites:
 
     def test_large_class(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A class whose cases do not fit in memory is written whole, from disk."""
-        monkeypatch.setattr(xunit, "_IN_MEMORY", 1000)
+        monkeypatch.setattr(document, "_IN_MEMORY", 1000)
         root = write_file(path, [passed(f"test_{number}") for number in range(50)])
         assert [each.get("name") for each in root.iter("testcase")] == [f"test_{number}" for number in range(50)]
 
@@ -571,7 +571,7 @@ class TestEnd:
 
     def test_failure_to_write(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """When the file cannot be written, no temporary file stays behind and none stays open."""
-        monkeypatch.setattr(xunit, "_IN_MEMORY", 10)
+        monkeypatch.setattr(document, "_IN_MEMORY", 10)
         listener = Xunit(path)
         for number in range(3):
             listener(passed(class_id=f"app.Tests{number}"))

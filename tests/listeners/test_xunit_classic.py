@@ -21,7 +21,7 @@ from testkit.core.events import (
 )
 from testkit.core.text import visible
 from testkit.listeners.xunit import XunitOptions, xunit_listener
-from testkit.listeners.xunit_classic import XunitClassic
+from testkit.listeners.xunit.classic import XunitClassic
 
 CLASS = "app.tests.test_views.IndexTests"
 AT = 1_700_000_000.25  # 2023-11-14T22:13:20.250 UTC

@@ -1,14 +1,8 @@
-"""The xunit file: what a CI system reads, in the dialect that JUnit's readers share.
-
-Two flavours, since no one file serves all readers: "default" says all that they know what to do with (file, line, time
-stamps, properties); "strict" is valid by the schema of Jenkins' xunit plugin (``junit-10.xsd``), which rejects a whole
-file for an attribute that it does not know. A third, "classic", is in ``xunit_classic``.
-"""
+"""The xunit document of the default and the strict flavour, streamed to disk."""
 
 from __future__ import annotations
 
 import functools
-import html
 import json
 import os
 import shutil
@@ -18,65 +12,25 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
-from testkit.core.bus import Listener
 from testkit.core.events import (
     Fact,
     FixtureFinished,
-    Outcome,
     RunFinished,
     RunStarted,
     SubTestFinished,
     TestFinished,
     TestStarted,
 )
-from testkit.core.options import OptionGroup, one_of, option
 from testkit.core.paths import replacing
 from testkit.core.text import visible
 from testkit.core.verdict import LOST, Verdict, class_of, not_run, verdict
+from testkit.listeners.xunit.suite import COUNTS, Suite
 
 if TYPE_CHECKING:
     from lxml.etree import _Element as Element
 
 _IN_MEMORY = 256 * 1024  # bytes of an open suite that stay off the disk; most classes need less
 _Told = TestFinished | SubTestFinished | FixtureFinished
-_COUNTS = ("tests", "failures", "errors", "skipped")
-_COUNT_OF = {"failure": "failures", "error": "errors", "skipped": "skipped"}
-
-
-class XunitOptions(OptionGroup):
-    """Options of the xunit file."""
-
-    with_xunit: bool = option(default=False, help="Write an xunit (JUnit XML) file for CI systems.")
-    xunit_file: Path = option(
-        default=Path("reports/xunit.xml"),
-        help="Where the xunit file goes (classic: the folder of this file).",
-        metavar="FILE",
-    )
-    xunit_flavour: str = option(
-        default="default",
-        help="default: with file, line and properties; strict: valid by Jenkins' junit-10.xsd; "
-        "classic: TEST-<class>.xml files, made by unittest-xml-reporting.",
-        parse=one_of("default", "strict", "classic"),
-        metavar="default|strict|classic",
-    )
-
-    @property
-    def place(self) -> Path:
-        """Where the report is found: the file, or the folder of the classic flavour's files."""
-        return self.xunit_file.parent if self.xunit_flavour == "classic" else self.xunit_file
-
-
-def xunit_listener(options: XunitOptions) -> Listener:
-    """Return the listener for the flavour that ``options`` name.
-
-    Raises:
-        TestkitError: the classic flavour is wanted and unittest-xml-reporting is not installed.
-    """
-    if options.xunit_flavour == "classic":
-        from testkit.listeners.xunit_classic import XunitClassic
-
-        return XunitClassic(options.xunit_file.parent)
-    return Xunit(options.xunit_file, strict=options.xunit_flavour == "strict")
 
 
 class Xunit:
@@ -104,8 +58,8 @@ class Xunit:
         self._run = RunStarted(run="", at=0.0, ids=())
         self._ended = False
         self._body: SpooledTemporaryFile[bytes] | None = None
-        self._totals = dict.fromkeys(_COUNTS, 0)
-        self._open: dict[str, _Suite] = {}  # by worker
+        self._totals = dict.fromkeys(COUNTS, 0)
+        self._open: dict[str, Suite] = {}  # by worker
         self._module_set_up: dict[str, FixtureFinished] = {}  # by worker, until its first suite opens
         self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
         self._attempts: dict[str, list[TestFinished]] = {}  # by test, until one is final
@@ -194,13 +148,13 @@ class Xunit:
 
     # Suites
 
-    def _suite(self, worker: str, id: str, at: float) -> _Suite:
+    def _suite(self, worker: str, id: str, at: float) -> Suite:
         """Return the open suite of ``worker`` if it is of ``id``; else close it and open one."""
         suite = self._open.get(worker)
         if suite is None or suite.id != id:
             if suite is not None:
                 self._close(suite)
-            suite = self._open[worker] = _Suite(id, worker, at, self._spool())
+            suite = self._open[worker] = Suite(id, worker, at, self._spool())
             set_up = self._module_set_up.pop(worker, None)
             if set_up is not None:
                 suite.bill(set_up)
@@ -211,7 +165,7 @@ class Xunit:
         # Beside the target, since the system's folder for temporary files may be small, or be memory.
         return SpooledTemporaryFile(_IN_MEMORY, dir=str(self._path.parent))
 
-    def _close(self, suite: _Suite) -> None:
+    def _close(self, suite: Suite) -> None:
         with suite.cases as cases:
             if not suite.counts["tests"]:
                 return  # of a class of which nothing but its set-up was told
@@ -267,7 +221,7 @@ class Xunit:
         self._add_output(case, shown.stdout, shown.stderr, shown.attachments)
         suite.add(self._bytes(case), said)
 
-    def _write_plainly(self, suite: _Suite, fact: TestFinished) -> bool:
+    def _write_plainly(self, suite: Suite, fact: TestFinished) -> bool:
         """Write the case of a test that passed if it is just a name and figures, and return whether it was.
 
         Most cases are, so they are made without lxml, which takes three times as long; nothing in them is to be
@@ -309,7 +263,7 @@ class Xunit:
     # Elements
 
     def _case(
-        self, suite: _Suite, name: str, said: Verdict | None, fact: _Told | None = None, seconds: float | None = None
+        self, suite: Suite, name: str, said: Verdict | None, fact: _Told | None = None, seconds: float | None = None
     ) -> Element:
         attributes = {"classname": suite.name, "name": visible(name) or "?"}
         if seconds is not None:
@@ -360,49 +314,6 @@ class Xunit:
             self._add(parent, "system-out", stdout)
         if stderr:
             self._add(parent, "system-err", stderr)
-
-
-class _Suite:
-    """A run of consecutive tests of one class on one worker, spooled until its counts are known."""
-
-    def __init__(self, id: str, worker: str, at: float, cases: SpooledTemporaryFile[bytes]) -> None:
-        self.id = id
-        self.name = visible(id) or "?"
-        self.prefix = f"{id}."
-        self.start = f'<testcase classname="{html.escape(self.name)}" name="'
-        self._file_attributes = {"": ""}
-        self.worker = worker
-        self.at = at
-        self.cases = cases
-        self.counts = dict.fromkeys(_COUNTS, 0)
-        self.file = self.stdout = self.stderr = ""
-        self.seconds = 0.0
-        self.set_up: float | None = None
-
-    def file_attribute(self, file: str) -> str:
-        """Return the attribute ``file`` of a case, with the space before it."""
-        if file not in self._file_attributes:
-            self._file_attributes[file] = f' file="{html.escape(visible(file))}"'
-        return self._file_attributes[file]
-
-    def bill(self, fact: FixtureFinished) -> None:
-        """Count in the time of a fixture if it is of this class or its module; keep what a good one printed."""
-        if not self.prefix.startswith(f"{fact.id}."):
-            return
-        self.seconds += fact.seconds
-        if fact.phase.startswith("setUp"):
-            self.set_up = (self.set_up or 0.0) + fact.seconds
-            self.at = min(self.at, fact.at)
-        if fact.outcome is Outcome.PASSED:
-            self.stdout += fact.stdout
-            self.stderr += fact.stderr
-
-    def add(self, case: bytes, said: Verdict | None) -> None:
-        """Take a test case, and count it by the verdict on it."""
-        self.cases.write(case)
-        self.counts["tests"] += 1
-        if said is not None:
-            self.counts[_COUNT_OF[said.tag]] += 1
 
 
 def _flat(measures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
