@@ -23,7 +23,7 @@ from testkit.core.events import (
     TestFinished,
     TestStarted,
 )
-from testkit.listeners.xunit import XunitOptions, xunit_listener
+from testkit.listeners.xunit import XunitOptions, document, xunit_listener
 from testkit.listeners.xunit.document import Xunit
 
 SCHEMA = Path(__file__).parents[3] / "shared" / "schemas" / "junit-10.xsd"

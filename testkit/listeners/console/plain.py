@@ -1,8 +1,7 @@
-"""The console: unittest's own words, and what a reader wants after them."""
+"""The console as a stream: unittest's own words, and what a reader wants after them."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -17,16 +16,14 @@ from testkit.core.events import (
     TestFinished,
     TestStarted,
 )
-from testkit.core.options import OptionGroup, one_of, option
 from testkit.core.tally import Tally
 from testkit.core.text import visible
-from testkit.listeners.console_end import RULE, Slowest, closing_line
+from testkit.listeners.console.end import RULE, Slowest, closing_line
+from testkit.listeners.console.options import ConsoleOptions
 
 SEPARATOR = "=" * 70
 SHORTEST_SHOWN = 0.05
 """Seconds below which a test is not worth a line among the slowest."""
-LEAST_COLUMNS, LEAST_ROWS = 10, 3
-"""A terminal smaller than this has no room for a live line."""
 
 _DOTS = {
     Outcome.PASSED: ".",
@@ -44,21 +41,6 @@ _WORDS = {
     Outcome.UNEXPECTED_SUCCESS: "unexpected success",
 }
 _COLOURS = {"good": "32", "bad": "31", "odd": "33", "quiet": "2"}
-_YES = {"1", "true", "yes", "on"}
-
-
-class ConsoleOptions(OptionGroup):
-    """Options of the console."""
-
-    failures: str = option(
-        default="auto",
-        help="When failures are printed in full: as they happen (now), after the tests (end); by default now on a terminal.",
-        parse=one_of("auto", "now", "end"),
-        metavar="WHEN",
-    )
-    slowest: int = option(
-        default=5, help="How many of the slowest tests and class set-ups are listed (0: none).", metavar="N"
-    )
 
 
 class Console:
@@ -287,55 +269,3 @@ def _colour_of(outcome: Outcome) -> str:
     if outcome.is_bad:
         return "bad"
     return "good" if outcome is Outcome.PASSED else "odd"
-
-
-def wants_colour(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether to colour: NO_COLOR says no, FORCE_COLOR yes, else a terminal decides (https://no-color.org)."""
-    if environ.get("NO_COLOR"):
-        return False
-    if environ.get("FORCE_COLOR"):
-        return environ["FORCE_COLOR"] != "0"
-    return stream.isatty() and environ.get("TERM") != "dumb"
-
-
-def wants_live_line(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether to show a live line: on a terminal that can, with room for it, and with someone to look at it.
-
-    CI systems that give a terminal keep all that is drawn on it as a log, so ``CI`` in the environment says no.
-    """
-    if not stream.isatty() or environ.get("TERM", "dumb") == "dumb" or environ.get("CI", "").lower() in _YES:
-        return False
-    try:
-        columns, rows = os.get_terminal_size(stream.fileno())
-    except OSError:
-        return False
-    return columns >= LEAST_COLUMNS and rows >= LEAST_ROWS
-
-
-def console_listener(
-    stream: TextIO,
-    options: ConsoleOptions,
-    tally: Tally,
-    *,
-    verbosity: int,
-    buffer: bool,
-    durations: int | None,
-    expected: Mapping[str, float],
-    live: bool,
-) -> Console:
-    """Return the console for ``stream``: with a live line if it is a terminal and ``live`` (no debugger) allows it.
-
-    ``expected`` are the seconds that tests took before, by id.
-    """
-    kind: type[Console] = Console
-    settings: dict[str, Any] = {
-        "verbosity": verbosity,
-        "buffer": buffer,
-        "durations": durations,
-        "colour": wants_colour(stream),
-    }
-    if live and verbosity == 1 and wants_live_line(stream):
-        from testkit.listeners.console_live import LiveConsole
-
-        kind, settings["expected"] = LiveConsole, expected
-    return kind(stream, options, tally, **settings)

@@ -22,7 +22,8 @@ from testkit.core.events import (
 )
 from testkit.core.tally import Tally
 from testkit.core.text import visible
-from testkit.listeners.console import LEAST_ROWS, Console, ConsoleOptions
+from testkit.listeners.console.options import LEAST_ROWS, ConsoleOptions
+from testkit.listeners.console.plain import Console
 
 SECONDS_BETWEEN_DRAWS = 0.125
 BAR_COLUMNS = 20
