@@ -63,7 +63,9 @@ def _run(arguments: list[str], default_labels: Sequence[str]) -> int:
 
     runner.Composed = runner.compose(get_runner(settings, known.testrunner), default_labels)
     command = ManagementUtility(["testkit", "test"]).fetch_command("test")
-    command.run_from_argv(["python -m testkit", "run", *arguments, "--testrunner=testkit.runner.Composed"])
+    # Django knows no NO_COLOR, and colours the line with which a command fails.
+    colour = ["--no-color"] if os.environ.get("NO_COLOR") and "--force-color" not in arguments else []
+    command.run_from_argv(["python -m testkit", "run", *arguments, *colour, "--testrunner=testkit.runner.Composed"])
     return 0
 
 

@@ -82,17 +82,20 @@ class TestkitRunnerMixin(_Base):
         measurement = None
         if self.testkit_options[CoverageOptions].with_cov:
             measurement = measure.running() or measure.relaunch(self.testkit_options[CoverageOptions])
-        host = Host(self.verbosity, self.failfast, self.buffer, self.debug_sql, self.pdb, self.durations)
-        self._session = session = Session(self.testkit_options, host, measurement)
+        self._session = session = Session(self.testkit_options, self._host(), measurement)
         if self._asked_for_parallel:
             session.notice("--parallel: this version has no parallel engine yet, so the tests run one after the other")
         if self.get_resultclass() not in (None, DebugSQLTextTestResult, PDBDebugResult):
             session.notice(f"get_resultclass() of {type(self).__name__} is not used: results are testkit's listeners'")
         return session
 
+    def _host(self) -> Host:
+        return Host(self.verbosity, self.failfast, self.buffer, self.debug_sql, self.pdb, self.durations)
+
     def _list_tests(self, labels: list[str]) -> int:
-        self.setup_test_environment()
         self.verbosity = 0
+        self._session = Session(self.testkit_options, self._host())  # never entered: it only selects
+        self.setup_test_environment()
         try:
             tests = list(iterate(self.build_suite(labels)))
         finally:

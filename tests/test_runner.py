@@ -316,6 +316,7 @@ def test_last_failed_and_failed_first(project):
     assert order("--failed-first") == "436125"  # django.test's TestCase stays before TransactionTestCase
     assert order("--last-failed") == "465"
     assert order("--last-failed", GOOD="1") == "465"
+    assert [id[-1] for id in project.run("--last-failed", "--list-tests", GOOD="1").stdout.split()] == list("123465")
     result = project.run("--last-failed", GOOD="1")
     assert "so all of them run" in result.stderr
     assert "Ran 6 tests" in result.stderr

@@ -79,6 +79,8 @@ class Tally:
                 self.expected_failures += 1
             case Outcome.UNEXPECTED_SUCCESS:
                 self.unexpected_successes += 1
+            case _ if fact.reason:
+                self.skipped += 1  # and its tear-down raised then, which is both
 
     def _count_subtest(self, fact: SubTestFinished) -> None:
         if fact.problem is not None:

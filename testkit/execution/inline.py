@@ -29,7 +29,7 @@ class RecordedSuite(unittest.TestSuite):
                 break
             if isinstance(test, unittest.BaseTestSuite):
                 test(result)
-            elif self._set_up_for(test, result):
+            elif self._set_up_for(test, result) and not result.shouldStop:
                 result.run_test(test)
             if self._cleanup:
                 self._removeTestAtIndex(index)

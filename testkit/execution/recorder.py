@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 import time
 import types
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from unittest.runner import _WritelnDecorator
 from unittest.util import strclass
 
 from testkit.core import current
@@ -28,6 +26,7 @@ from testkit.core.events import (
 from testkit.core.text import cut_middle
 from testkit.execution.capture import LIMIT, Capture
 from testkit.execution.ids import Locator, class_id, subtest_id, test_id
+from testkit.execution.sql import SqlLog
 
 Publish = Callable[[Fact], None]
 
@@ -92,7 +91,7 @@ class Recorder(unittest.TestResult):
         self._owner: tuple[Any, str] | None = None
         self._is_foreign = False
         self._notes = current.Notes("")
-        self._sql = _SqlLog() if debug_sql else None
+        self._sql = SqlLog() if debug_sql else None
         self._keep_all_sql = keep_all_sql
 
     # Tests
@@ -146,7 +145,7 @@ class Recorder(unittest.TestResult):
                 subtests_failed=running.subtests_failed,
                 stdout=stdout,
                 stderr=stderr,
-                sql=_SqlLog.formatted(running.sql) if running.sql and (outcome.is_bad or self._keep_all_sql) else "",
+                sql=SqlLog.formatted(running.sql) if running.sql and (outcome.is_bad or self._keep_all_sql) else "",
                 file=running.file,
                 line=running.line,
                 worker=self._worker,
@@ -344,34 +343,6 @@ class Recorder(unittest.TestResult):
             host = types.SimpleNamespace(_restoreStdout=lambda: None, buffer=False)
             with self._capture.showing():
                 PDBDebugResult.debug(host, err)  # type: ignore[arg-type]
-
-
-class _SqlLog:
-    """The queries of the running test, as Django's ``--debug-sql`` logs and formats them."""
-
-    def __init__(self) -> None:
-        from django.test.runner import DebugSQLTextTestResult
-
-        # Its handler and formatter differ between Django's versions, so it is asked rather than copied.
-        self._result: Any = DebugSQLTextTestResult(_WritelnDecorator(io.StringIO()), False, 0)
-
-    def start(self, test: Any) -> None:
-        self._result.startTest(test)
-
-    def stop(self, test: Any) -> str:
-        self._result.stopTest(test)
-        return cut_middle(self._result.handler.stream.getvalue(), LIMIT)
-
-    @staticmethod
-    def formatted(sql: str) -> str:
-        import django
-
-        if django.VERSION >= (6, 0):
-            return sql  # its handler has formatted each query
-        import sqlparse
-
-        text: str = sqlparse.format(sql, reindent=True, keyword_case="upper")
-        return text
 
 
 def _message(error: BaseException) -> str:

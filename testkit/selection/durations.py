@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,19 +20,6 @@ class Durations:
 
     tests: dict[str, float] = field(default_factory=dict)
     fixtures: dict[str, float] = field(default_factory=dict)
-
-    def expected(self, ids: Iterable[str]) -> float | None:
-        """Return the seconds that the tests ``ids`` should take; None when nothing is known of any of them.
-
-        A test that is not known is taken to be as long as the known ones are on average.
-        """
-        known, unknown = [], 0
-        for id in ids:
-            if id in self.tests:
-                known.append(self.tests[id])
-            else:
-                unknown += 1
-        return sum(known) * (1 + unknown / len(known)) if known else None
 
     def merge(self, newer: Durations) -> None:
         """Take the figures of ``newer`` in."""

@@ -31,6 +31,13 @@ def test_problems_are_counted_rather_than_tests():
     assert not tally.is_good
 
 
+def test_a_skipped_test_whose_tear_down_raises_is_both():
+    """A test that is skipped and whose tear-down then raises counts as skipped and as an error."""
+    tally = Tally()
+    tally(finished("m.C.a", Outcome.ERROR, reason="no server", problems=(problem(Outcome.ERROR),)))
+    assert (tally.skipped, tally.errors) == (1, 1)
+
+
 def test_an_attempt_that_is_repeated_is_not_counted():
     """Only the final attempt of a test counts."""
     tally = Tally()

@@ -43,13 +43,6 @@ def test_new_figures_are_blended_with_the_old_ones():
     assert durations == Durations({"a": 1.5, "kept": 3.0, "new": 5.0}, {"C": 3.0})
 
 
-def test_unknown_tests_are_as_long_as_the_known_are_on_average():
-    """The expected time counts unknown tests by the average; without any known one nothing is foreseen."""
-    durations = Durations({"a": 1.0, "b": 3.0})
-    assert durations.expected(["a", "b", "c"]) == pytest.approx(6.0)
-    assert durations.expected(["c"]) is None
-
-
 def test_only_what_passed_is_remembered():
     """Seconds of tests that passed and of set-ups are handed over, once, when the run ends."""
     given = []

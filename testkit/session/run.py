@@ -1,4 +1,4 @@
-"""The session: from options to one run of tests. The one place where all rooms meet."""
+"""One run of tests: select them, run them, tell the listeners, and say how it ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -14,23 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from testkit.core import journal
 from testkit.core.bus import Bus, Listener
-from testkit.core.configuration import configuration_sources
 from testkit.core.errors import ExitStatus, JournalError, OptionError
 from testkit.core.events import RunFinished, RunMeasured, RunStarted
-from testkit.core.options import (
-    OptionGroup,
-    Options,
-    Source,
-    from_command_line,
-    from_environment,
-    from_settings,
-    names,
-    option,
-    resolve,
-)
+from testkit.core.options import Options
 from testkit.core.tally import Tally
 from testkit.coverage.measure import CoverageOptions
-from testkit.databases.guard import GuardOptions
 from testkit.execution.capture import Capture
 from testkit.execution.ids import iterate, test_id
 from testkit.execution.interrupts import Interrupted, Interrupts
@@ -41,69 +29,10 @@ from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.selection import durations, rerun
 from testkit.selection.durations import Durations
 from testkit.selection.rerun import RerunOptions
+from testkit.session.options import CACHE, REPORTS, RunOptions
 
 if TYPE_CHECKING:
     from testkit.coverage.measure import Measurement
-
-REPORTS = Path("reports")
-"""All that a run hands over to others."""
-CACHE = Path(".testkit")
-"""What runs remember for themselves; it may be deleted at any time."""
-
-
-class RunOptions(OptionGroup):
-    """Options of the run as a whole."""
-
-    list_tests: bool = option(
-        default=False, help="Print the ids of the tests that would run, and run none; no database is touched."
-    )
-    allow_no_tests: bool = option(default=False, help="Let a run in which no test ran pass (else exit status 4).")
-    show_options: bool = option(
-        default=False, help="Print each option with its value and where that came from, and run nothing."
-    )
-    listeners: tuple[str, ...] = option(
-        default=(), help="Listeners of your own, by dotted path.", parse=names, command_line=False
-    )
-
-
-GROUPS: tuple[type[OptionGroup], ...] = (
-    RunOptions,
-    RerunOptions,
-    ConsoleOptions,
-    XunitOptions,
-    CoverageOptions,
-    GuardOptions,
-)
-"""All options, room by room."""
-
-
-def resolve_options(command_line: Mapping[str, Any], settings: Any = None) -> Options:
-    """Return the options of a run.
-
-    Args:
-        command_line: what was typed, by option name.
-        settings: the Django settings; None before they are imported, when only early options are right yet.
-
-    Raises:
-        OptionError: a value cannot be read, or a name is unknown.
-    """
-    sources = [from_command_line(command_line), from_environment(os.environ)]
-    if settings is not None:
-        given = getattr(settings, "TESTKIT", {})
-        if not isinstance(given, Mapping):
-            raise OptionError(f"TESTKIT in the settings is {given!r}: give a dict of options")
-        sources += [from_settings(given), *_settings_of_xmlrunner(settings)]
-    return resolve(GROUPS, [*sources, *configuration_sources(Path.cwd())])
-
-
-def _settings_of_xmlrunner(settings: Any) -> Iterable[Source]:
-    """Yield where unittest-xml-reporting's settings say that the file goes, for people who come from it."""
-    folder, name = getattr(settings, "TEST_OUTPUT_DIR", None), getattr(settings, "TEST_OUTPUT_FILE_NAME", None)
-    if folder or name:
-        file = Path(folder or REPORTS) / (name or "xunit.xml")
-        yield Source(
-            "the settings", {"xunit_file": file}, lambda _: "TEST_OUTPUT_DIR or TEST_OUTPUT_FILE_NAME", late=True
-        )
 
 
 class Host(NamedTuple):
