@@ -13,7 +13,7 @@ from pathlib import Path
 import testkit
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.options import add_arguments
-from testkit.coverage.measure import CoverageOptions
+from testkit.coverage.options import CoverageOptions
 
 _IN_MANAGE_PY = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']""")
 

@@ -18,8 +18,7 @@ from django.test.runner import DebugSQLTextTestResult, DiscoverRunner, PDBDebugR
 
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.options import add_arguments, declared
-from testkit.coverage import measure
-from testkit.coverage.measure import CoverageOptions
+from testkit.coverage.options import CoverageOptions
 from testkit.databases import guard, provision
 from testkit.databases.guard import GuardOptions
 from testkit.execution.ids import is_failed_import, iterate, test_id
@@ -80,8 +79,11 @@ class TestkitRunnerMixin(_Base):
 
     def _new_session(self) -> Session:
         measurement = None
-        if self.testkit_options[CoverageOptions].with_cov:
-            measurement = measure.running() or measure.relaunch(self.testkit_options[CoverageOptions])
+        coverage = self.testkit_options[CoverageOptions]
+        if coverage.with_cov:
+            from testkit.coverage import measure  # here, as most runs need nothing of it
+
+            measurement = measure.running() or measure.relaunch(coverage)
         self._session = session = Session(self.testkit_options, self._host(), measurement)
         if self._asked_for_parallel:
             session.notice("--parallel: this version has no parallel engine yet, so the tests run one after the other")

@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from testkit.core.errors import JournalError
-from testkit.core.events import FACTS, Fact, from_plain, to_json
+from testkit.core.events import FACTS, Fact, RunStarted, TestFinished, from_plain, to_json
 from testkit.core.paths import path_below
 
 KEPT_RUNS = 5
 """How many runs' files stay in a journal folder; a run that begins removes the older ones."""
+
+_IDS_AT_ONCE = 1000
 
 
 def new_run_id() -> str:
@@ -34,15 +36,35 @@ class Journal:
         """Open the file of ``run`` and ``writer`` (the name of this process within the run) in ``folder``."""
         folder.mkdir(parents=True, exist_ok=True)
         self.path = path_below(folder, f"{run}.{writer}.jsonl")
-        # One write a line, straight to the file: a killed process has lost nothing that it said.
+        # Straight to the file: a killed process has lost nothing that it said.
         self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115  # open for the run; see close()
         self._write = self._file.write
+        self._held = ""
 
     def __call__(self, fact: Fact) -> None:
-        self._write(f"{to_json(fact)}\n".encode("ascii"))
+        if isinstance(fact, RunStarted):
+            self._write_ids(fact)
+            return
+        line = f"{self._held}{to_json(fact)}\n"
+        if isinstance(fact, TestFinished):
+            # The next fact (another test, a fixture, the end) follows before any more of the tests' code runs, so
+            # nothing is lost by going to the file with that, and half of the writes are saved.
+            self._held = line
+        else:
+            self._held = ""
+            self._write(line.encode("ascii"))
+
+    def _write_ids(self, fact: RunStarted) -> None:
+        """Write the one fact that grows with the number of tests piece by piece: memory is fullest when a run begins."""
+        self._write(to_json(fact._replace(ids=())).removesuffix("}").encode("ascii") + b',"ids":[')
+        for start in range(0, len(fact.ids), _IDS_AT_ONCE):
+            part = json.dumps(fact.ids[start : start + _IDS_AT_ONCE], separators=(",", ":"))
+            self._write(f"{',' if start else ''}{part[1:-1]}".encode("ascii"))
+        self._write(b"]}\n")
 
     def close(self) -> None:
         """Close the file; facts that come later are not written."""
+        self._write(self._held.encode("ascii"))
         self._file.close()
 
 

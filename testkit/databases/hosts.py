@@ -246,8 +246,9 @@ def url_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, tuple[str, 
     A value that is neither a URL nor ``host=…`` names no host: a plain word in ``MY_DB_URL`` could be anything.
     """
     for name in sorted(environ):
-        value = environ[name]
-        if name.upper().startswith("TESTKIT_") or not _matches(name.upper(), URL_VARIABLES):
-            continue
-        if "://" in value or "@" in value or _KEYWORD.search(value):
+        value, title = environ[name], name.upper()
+        # The values first, as few have these signs: to match all names takes milliseconds at each start.
+        if ("://" in value or "@" in value or _KEYWORD.search(value)) and (
+            _matches(title, URL_VARIABLES) and not title.startswith("TESTKIT_")
+        ):
             yield name, hosts_in(value)

@@ -8,7 +8,6 @@ import types
 import unittest
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 from unittest.util import strclass
 
@@ -31,24 +30,22 @@ from testkit.execution.sql import SqlLog
 Publish = Callable[[Fact], None]
 
 
-@dataclass(slots=True)
 class _Running:
     """What is known so far of the test (or of the fixture, which has a phase) that runs now."""
 
-    id: str
-    phase: str
-    file: str
-    line: int
-    at: float
-    started: float
-    class_id: str = ""
-    summary: str = ""
-    outcome: Outcome | None = None
-    reason: str = ""
-    problems: list[Problem] = field(default_factory=list)
-    subtests: int = 0
-    subtests_failed: int = 0
-    sql: str = ""
+    def __init__(self, id: str, *, phase: str = "", class_id: str = "", summary: str = "") -> None:
+        self.id = id
+        self.phase = phase
+        self.class_id = class_id
+        self.summary = summary
+        self.file, self.line = "", 0
+        self.outcome: Outcome | None = None
+        self.reason = ""
+        self.problems: list[Problem] = []
+        self.subtests = self.subtests_failed = 0
+        self.sql = ""
+        self.at = time.time()
+        self.started = time.perf_counter()
 
     def settled(self) -> Outcome | None:
         """Return the outcome by everything that was reported, or None when nothing was."""
@@ -115,11 +112,11 @@ class Recorder(unittest.TestResult):
     def _begin(self, test: Any) -> None:
         id, class_ = test_id(test), class_id(test)
         summary = test.shortDescription() or ""
-        at = time.time()
-        self._publish(TestStarted(id=id, class_id=class_, at=at, summary=summary, worker=self._worker))
+        self._publish(TestStarted(id=id, class_id=class_, at=time.time(), summary=summary, worker=self._worker))
         file, line = self._locator.of_test(test)
-        self._test = _Running(id, "", file, line, at, time.perf_counter(), class_, summary)
         self._notes = current.enter(id)
+        self._test = running = _Running(id, class_id=class_, summary=summary)
+        running.file, running.line = file, line
 
     def _end(self) -> None:
         running, notes = self._test, self._notes
@@ -274,10 +271,9 @@ class Recorder(unittest.TestResult):
         """Begin a fixture: unittest's suite calls this before each, and only then (we do not let it swap streams)."""
         owner, phase = self._owner or (None, "")
         id = strclass(owner) if isinstance(owner, type) else getattr(owner, "__name__", "")
-        at = time.time()
         if id:
-            self._publish(FixtureStarted(id=id, phase=phase, at=at, worker=self._worker))
-        self._fixture = _Running(id, phase, "", 0, at, time.perf_counter())
+            self._publish(FixtureStarted(id=id, phase=phase, at=time.time(), worker=self._worker))
+        self._fixture = _Running(id, phase=phase)
 
     def _name_fixture(self, holder: Any) -> None:
         """Name the fixture by what unittest reports its problem under: a project's own suite class told us nothing."""

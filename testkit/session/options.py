@@ -20,7 +20,7 @@ from testkit.core.options import (
     option,
     resolve,
 )
-from testkit.coverage.measure import CoverageOptions
+from testkit.coverage.options import CoverageOptions
 from testkit.databases.guard import GuardOptions
 from testkit.listeners.console import ConsoleOptions
 from testkit.listeners.xunit import XunitOptions

@@ -18,7 +18,7 @@ from testkit.core.errors import ExitStatus, JournalError, OptionError
 from testkit.core.events import RunFinished, RunMeasured, RunStarted
 from testkit.core.options import Options
 from testkit.core.tally import Tally
-from testkit.coverage.measure import CoverageOptions
+from testkit.coverage.options import CoverageOptions
 from testkit.execution.capture import Capture
 from testkit.execution.ids import iterate, test_id
 from testkit.execution.interrupts import Interrupted, Interrupts
@@ -176,7 +176,6 @@ class Session:
             self._early.append(fact)
 
     def _listen(self) -> None:
-        remembered = durations.load(self._durations)
         host = self._host
         self._run_id = journal.new_run_id()
         self._bus.subscribe(
@@ -187,17 +186,17 @@ class Session:
                 verbosity=host.verbosity,
                 buffer=host.buffer,
                 durations=host.durations,
-                expected=remembered.tests,
+                expected=lambda: durations.load(self._durations).tests,
                 live=not host.pdb,
             )
         )
-        self._listen_to_files(remembered)
+        self._listen_to_files()
         if self._measurement is not None:
             self._bus.subscribe(self._measurement)
         for path in self.options[RunOptions].listeners:
             self._bus.subscribe(_import_listener(path))
 
-    def _listen_to_files(self, remembered: Durations) -> None:
+    def _listen_to_files(self) -> None:
         xunit = self.options[XunitOptions]
         if xunit.with_xunit:
             self._bus.subscribe(xunit_listener(xunit))
@@ -211,11 +210,7 @@ class Session:
             return
         self._stack.callback(writer.close)
         self._bus.subscribe(writer)
-        self._bus.subscribe(DurationsListener(lambda *newer: self._remember(remembered, Durations(*newer))))
-
-    def _remember(self, known: Durations, newer: Durations) -> None:
-        known.merge(newer)
-        durations.save(self._durations, known)
+        self._bus.subscribe(DurationsListener(lambda *newer: durations.remember(self._durations, Durations(*newer))))
 
     # Ending
 

@@ -10,7 +10,7 @@ import pytest
 
 from testkit.core import journal
 from testkit.core.errors import JournalError
-from testkit.core.events import RunMeasured, TestStarted
+from testkit.core.events import RunMeasured, RunStarted, TestStarted
 
 
 def test_facts_are_read_back_in_order(tmp_path):
@@ -21,6 +21,17 @@ def test_facts_are_read_back_in_order(tmp_path):
         writer(fact)
     writer.close()
     assert list(journal.read(tmp_path)) == facts
+
+
+def test_the_ids_of_many_tests_are_read_back(tmp_path):
+    """The list of all tests, which is written piece by piece, is read back whole and in order."""
+    for count in (0, 1, 1000, 2500):
+        fact = RunStarted(run="r", at=1.0, ids=tuple(f'm.C.t{number} "q" \ud800' for number in range(count)))
+        writer = journal.Journal(tmp_path, f"run{count:04d}")
+        writer(fact)
+        writer(RunMeasured(section="after", data={}))
+        writer.close()
+        assert list(journal.read(tmp_path)) == [fact, RunMeasured(section="after", data={})]
 
 
 def test_the_files_of_several_writers_are_one_run(tmp_path):
@@ -36,14 +47,16 @@ def test_a_killed_process_loses_nothing_that_it_said(tmp_path):
     """After SIGKILL everything that was published is in the journal; half a line at its end is passed over."""
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from testkit.core import journal; from testkit.core.events import TestStarted\n"
+        "from testkit.core import journal; from testkit.core.events import *\n"
         "writer = journal.Journal(Path(sys.argv[1]), 'run1')\n"
         "writer(TestStarted(id='a.b', class_id='a', at=1.0))\n"
+        "writer(TestFinished(id='a.b', class_id='a', at=1.0, seconds=1.0, outcome=Outcome.PASSED))\n"
+        "writer(TestStarted(id='a.c', class_id='a', at=1.0))\n"
         'writer._file.write(b\'{"fact": "TestFin\')\n'
         "os.kill(os.getpid(), 9)\n"
     )
     assert subprocess.run([sys.executable, "-c", code, tmp_path], check=False).returncode == -9
-    assert [fact.id for fact in journal.read(tmp_path)] == ["a.b"]
+    assert [fact.id for fact in journal.read(tmp_path)] == ["a.b", "a.b", "a.c"]
 
 
 def test_run_ids_sort_by_time():

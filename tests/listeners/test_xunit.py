@@ -551,7 +551,6 @@ class TestEnd:
     def test_absent_until_the_end(self, path: Path) -> None:
         """Before the run has ended there is no file, not even a temporary one, and the last run's stays whole."""
         listener = Xunit(path)
-        path.parent.mkdir()
         path.write_text("the last run's")
         for number in range(3):
             listener(passed(class_id=f"app.Tests{number}"))

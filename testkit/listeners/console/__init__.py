@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from testkit.core.tally import Tally
@@ -46,12 +46,12 @@ def console_listener(
     verbosity: int,
     buffer: bool,
     durations: int | None,
-    expected: Mapping[str, float],
+    expected: Callable[[], Mapping[str, float]],
     live: bool,
 ) -> Console:
     """Return the console for ``stream``: with a live line if it is a terminal and ``live`` (no debugger) allows it.
 
-    ``expected`` are the seconds that tests took before, by id.
+    ``expected`` returns the seconds that tests took before, by id; it is called only if there is a live line.
     """
     kind: type[Console] = Console
     settings: dict[str, Any] = {
@@ -63,5 +63,5 @@ def console_listener(
     if live and verbosity == 1 and wants_live_line(stream):
         from testkit.listeners.console.live import LiveConsole
 
-        kind, settings["expected"] = LiveConsole, expected
+        kind, settings["expected"] = LiveConsole, expected()
     return kind(stream, options, tally, **settings)

@@ -52,6 +52,7 @@ class Xunit:
 
         self._etree = etree
         self._path = path.absolute()  # a test may change the working directory
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         self._strict = strict
         # The schema's SUREFIRE_TIME has at most three decimals; nobody's has an exponent.
         self._time = ("{:.3f}" if strict else "{:.6f}").format
@@ -161,7 +162,6 @@ class Xunit:
         return suite
 
     def _spool(self) -> SpooledTemporaryFile[bytes]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         # Beside the target, since the system's folder for temporary files may be small, or be memory.
         return SpooledTemporaryFile(_IN_MEMORY, dir=str(self._path.parent))
 
