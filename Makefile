@@ -16,7 +16,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo '  PYTHON=python3.12       the interpreter of a new .venv (make clean first if there is one)'
-	@echo '  WITHOUT="mariadb ..."   leave out tests that need chromium, postgresql or mariadb'
+	@echo '  WITHOUT="mariadb ..."   leave out tests that need chromium, junit-schema, postgresql or mariadb'
 	@echo '  ARGS="..."              further arguments for pytest in make test'
 
 demo: ## Run the sample project's tests on SQLite, in parallel, with xunit and coverage reports

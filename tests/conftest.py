@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from lxml import etree
 
-from tests.projects import Project
+from tests.projects import ROOT, Project
 from tests.servers import Missing, find, mariadb_server, own_database, postgres_server
+
+JUNIT_SCHEMA = ROOT.parent / "shared" / "schemas" / "junit-10.xsd"
 
 
 class Chromium(NamedTuple):
@@ -27,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--without",
         action="append",
-        choices=["chromium", "mariadb", "postgresql"],
+        choices=["chromium", "junit-schema", "mariadb", "postgresql"],
         default=[],
         help="skip the tests that need this, even with CI=true (repeatable)",
     )
@@ -59,6 +62,15 @@ def mysql_url(pytestconfig: pytest.Config, worker_id: str) -> Iterator[str]:
         own_database(server_url, f"testkit_{worker_id}") as url,
     ):
         yield url
+
+
+@pytest.fixture(scope="session")
+def junit_schema(pytestconfig: pytest.Config) -> etree.XMLSchema:
+    """The schema of Jenkins' xunit plugin, which lies beside the checkout and not in it."""
+    with needing("junit-schema", pytestconfig):
+        if not JUNIT_SCHEMA.exists():
+            raise Missing(f"{JUNIT_SCHEMA} is not here: it is the schema of the Jenkins plugin jenkinsci/xunit-plugin")
+        return etree.XMLSchema(file=str(JUNIT_SCHEMA))
 
 
 @pytest.fixture(scope="session")
