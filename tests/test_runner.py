@@ -172,6 +172,21 @@ def test_labels_tags_patterns_and_order_are_djangos(project):
         assert lines[1] == lines[0], flags
 
 
+def test_timings_are_djangos(project):
+    """--timing prints the same lines as stock Django."""
+    project.tests(MIXED)
+    taken = [
+        [
+            line.partition(" took ")[0]
+            for line in project.run("--timing", front=front).stderr.splitlines()
+            if " took " in line
+        ]
+        for front in ("stock", "testkit", "manage.py")
+    ]
+    assert "Total database setup" in taken[0]
+    assert taken[1:] == [taken[0]] * 2
+
+
 def test_failfast_stops_and_names_what_did_not_run(project):
     """--failfast stops after the first failure, like Django's; what did not run is told."""
     project.tests("""
