@@ -19,7 +19,7 @@ help: ## Show this list
 	@echo '  WITHOUT="mariadb ..."   leave out tests that need chromium, junit-schema, postgresql or mariadb'
 	@echo '  ARGS="..."              further arguments for pytest in make test'
 
-demo: ## Run the sample project's tests on SQLite, in parallel, with xunit and coverage reports
+demo: ## Run the sample project's tests on SQLite, with xunit and coverage reports
 	@tools/venv.sh base
 	$(BIN)/python runtests.py --with-xunit --with-cov --keepdb --parallel
 

@@ -36,10 +36,11 @@ def main(argv: Sequence[str] | None = None, *, default_labels: Sequence[str] = (
     except TestkitError as error:
         print(f"testkit: {error}", file=sys.stderr)
         return error.status
-    except Exception:
-        # The project's settings or apps, as a rule: Python's own words say best where.
+    except Exception as error:
+        # The project's settings or apps, as a rule: Python's own words say best where. With --traceback, Django lets
+        # its CommandError through, which knows the status.
         traceback.print_exc()
-        return ExitStatus.RUN_FAILED
+        return getattr(error, "returncode", ExitStatus.RUN_FAILED)
 
 
 def _run(arguments: list[str], default_labels: Sequence[str]) -> int:

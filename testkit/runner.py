@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
+import unittest
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
@@ -39,9 +41,11 @@ class TestkitRunnerMixin(_Base):
 
     __test__ = False
     default_labels: Sequence[str] = ()
+    own_options: Collection[str] = declared(GROUPS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        given = {name: kwargs.pop(name) for name in declared(GROUPS) if name in kwargs}
+        given = {name: kwargs.pop(name) for name in self.own_options if name in kwargs}
+        self._is_command: bool = kwargs.pop("testkit_is_command", False)
         super().__init__(*args, **kwargs)
         with _command_errors():
             self.testkit_options = resolve_options(given, settings)
@@ -54,7 +58,9 @@ class TestkitRunnerMixin(_Base):
     @classmethod
     def add_arguments(cls, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        add_arguments(parser, GROUPS)
+        cls.own_options = add_arguments(parser, GROUPS)
+        # Django's parser knows whether it serves a command, whose process ends with it, or call_command().
+        parser.set_defaults(testkit_is_command=bool(getattr(parser, "called_from_command_line", False)))
 
     def run_tests(self, test_labels: Sequence[str], **kwargs: Any) -> int:
         """Run the tests and return how many failed.
@@ -69,13 +75,24 @@ class TestkitRunnerMixin(_Base):
             return 0
         if options.list_tests:
             return self._list_tests(labels)
-        with _command_errors(), self._new_session() as session:
-            failures = super().run_tests(labels, **kwargs)
+        with _command_errors():
+            session = self._new_session()  # with coverage, under manage.py, the process begins anew here
+        with _command_errors(), guard.guarded_run(lasts=self._is_command), session:
+            try:
+                failures = super().run_tests(labels, **kwargs)
+            except BaseException as error:
+                with suppress(TestkitError):  # what went wrong first is told
+                    session.finish()
+                if isinstance(error, SystemExit) and not error.code:
+                    raise TestkitError(
+                        "sys.exit(0) was called outside of the tests: the run is not complete"
+                    ) from error
+                raise
             session.finish()
             status, reason = session.status(failures)
         if reason:
             raise CommandError(reason, returncode=status)
-        return failures
+        return failures if failures is not None else int(status)
 
     def _new_session(self) -> Session:
         measurement = None
@@ -89,23 +106,28 @@ class TestkitRunnerMixin(_Base):
             session.notice("--parallel: this version has no parallel engine yet, so the tests run one after the other")
         if self.get_resultclass() not in (None, DebugSQLTextTestResult, PDBDebugResult):
             session.notice(f"get_resultclass() of {type(self).__name__} is not used: results are testkit's listeners'")
+        if self.test_runner is not unittest.TextTestRunner:
+            session.notice(f"test_runner of {type(self).__name__} is not used: testkit's session takes its place")
         return session
 
     def _host(self) -> Host:
         return Host(self.verbosity, self.failfast, self.buffer, self.debug_sql, self.pdb, self.durations)
 
     def _list_tests(self, labels: list[str]) -> int:
-        self.verbosity = 0
         self._session = Session(self.testkit_options, self._host())  # never entered: it only selects
+        self.verbosity = 0
         self.setup_test_environment()
         try:
             tests = list(iterate(self.build_suite(labels)))
         finally:
             self.teardown_test_environment()
-        print(*map(test_id, tests), sep="\n")
+        for test in tests:
+            print(test_id(test))
         missing = [test_id(test) for test in tests if is_failed_import(test)]
         if missing:
             raise CommandError(f"cannot be imported: {', '.join(missing)}", returncode=ExitStatus.RUN_FAILED)
+        if not tests and not self.testkit_options[RunOptions].allow_no_tests:
+            raise CommandError("there is no test", returncode=ExitStatus.NOTHING_RAN)
         return 0
 
     # What DiscoverRunner.run_tests() calls, in its order
@@ -142,13 +164,11 @@ class TestkitRunnerMixin(_Base):
         aliases = kwargs.get("aliases")
         options = self.testkit_options[GuardOptions]
         guard.check_before(aliases, options)
-        with (
-            self._quietly(),
-            provision.timed(aliases) as report,
-            guard.blocking(connections if aliases is None else aliases),
-        ):
+        guard.block(connections if aliases is None else aliases, setting_up=True)
+        with self._quietly(), provision.timed(aliases) as report:
             old_config = super().setup_databases(**kwargs)
         self._provided = guard.check_after(aliases)
+        guard.block(self._provided)
         if self._session is not None and report:
             self._session.measured("databases", report)
         return old_config
@@ -159,13 +179,14 @@ class TestkitRunnerMixin(_Base):
         session = self._session
         # In the place of unittest's TextTestRunner: whatever a project's run_suite does around it is kept.
         self.test_runner = cast(Any, lambda **_: session)
-        with guard.blocking(self._provided):
-            return super().run_suite(suite, **kwargs)
+        return super().run_suite(suite, **kwargs)
 
     def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
         guard.check_names(self._provided)
+        guard.block(self._provided, setting_up=True)
         with self._quietly():
             super().teardown_databases(old_config, **kwargs)
+        guard.block_all()
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:
@@ -195,7 +216,7 @@ def _command_errors() -> Iterator[None]:
         raise CommandError(str(error), returncode=error.status) from error
     except KeyboardInterrupt as error:
         status = ExitStatus.TERMINATED if str(error) == "SIGTERM" else ExitStatus.INTERRUPTED
-        raise CommandError(f"interrupted by {error or 'SIGINT'}", returncode=status) from error
+        raise CommandError(f"interrupted by {str(error) or 'SIGINT'}", returncode=status) from error
     except Exception as error:
         traceback.print_exc()
         raise CommandError(
@@ -214,6 +235,13 @@ def compose(runner: type[Any], default_labels: Sequence[str] = ()) -> type[Testk
         OptionError: the class is no ``DiscoverRunner``, so there is nothing to build on.
     """
     name = f"{runner.__module__}.{runner.__qualname__}"
+    if runner.__module__.startswith("xmlrunner."):
+        # It would open files of its own, and get no results to write into them.
+        print(
+            f"testkit: in the place of {name}, give --with-xunit (--xunit-flavour=classic for its files)",
+            file=sys.stderr,
+        )
+        runner = DiscoverRunner
     if not issubclass(runner, DiscoverRunner):
         raise OptionError(f"TEST_RUNNER is {name}, which is no DiscoverRunner: give --testrunner with one that is")
     bases = (runner,) if issubclass(runner, TestkitRunnerMixin) else (TestkitRunnerMixin, runner)

@@ -381,7 +381,7 @@ def test_a_narrow_terminal_without_colours(project, on_terminal):
     assert max(map(len, lines)) <= 20
     ours, _, _djangos = terminal.text.partition("CommandError")
     assert set(re.findall(r"\x1b\[[\d;]*m", ours.rpartition("\n")[0])) == {"\x1b[0m"}
-    assert "\nFAILED (not run=1, interrupted by SIGINT)\n" in scrolled(terminal.text)
+    assert "\nFAILED (errors=1, interrupted by SIGINT)\n" in scrolled(terminal.text)
     assert gave_back(terminal.text, rows=5)
 
 

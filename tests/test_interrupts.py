@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
 
 import pytest
 
-from testkit.core.events import FixtureFinished, RunFinished, TestFinished
+from testkit.core.events import FixtureFinished, Outcome, RunFinished, TestFinished
 from testkit.execution.interrupts import GRACE, Interrupted, Interrupts
 
 TESTS = """
@@ -114,14 +115,17 @@ def test_the_first_lets_the_test_end_and_the_second_ends_it(project):
 
     run = Run(project, "test").send(signal.SIGINT, "again: end it now").send(signal.SIGINT).end(seconds=10)
     assert run.status == 130
-    assert "\nFAILED (not run=3, interrupted by SIGINT)\n" in run.stderr
-    assert (run.finish.not_run, run.ran, run.xunit_not_run()) == (IDS[1:], [IDS[0]], list(IDS[1:]))
+    # Of the test that was ended, it is told where it was.
+    assert "\nFAILED (errors=1, not run=2, interrupted by SIGINT)\n" in run.stderr
+    assert re.search(r'ERROR: test_2 .*\n-+\nTraceback[^=]*shop/tests/test_shop.py", line \d+, in', run.stderr)
+    assert (run.finish.not_run, run.ran, run.xunit_not_run()) == (IDS[2:], list(IDS[:2]), list(IDS[2:]))
 
     run = Run(project, "setUpClass").send(signal.SIGINT, "again").send(signal.SIGTERM).end(seconds=10)
     assert run.status == 130
     assert (run.finish.interrupted, run.finish.not_run, run.xunit_not_run()) == ("SIGINT", IDS, list(IDS))
-    # A set-up that was interrupted has not passed.
-    assert not [fact for fact in project.facts() if isinstance(fact, FixtureFinished)]
+    # A set-up that was interrupted has not passed, and does not account for the tests that it was for.
+    fixture = next(fact for fact in project.facts() if isinstance(fact, FixtureFinished))
+    assert (fixture.phase, fixture.outcome, fixture.interrupted) == ("setUpClass", Outcome.ERROR, True)
 
 
 def test_sigterm_leaves_reports_within_five_seconds(project):
@@ -129,8 +133,8 @@ def test_sigterm_leaves_reports_within_five_seconds(project):
     project.tests(TESTS)
     run = Run(project, "test", CATCH="1").send(signal.SIGTERM, "the running test has 3 s").end(seconds=5)
     assert run.status == 143
-    assert "\nFAILED (not run=3, interrupted by SIGTERM)\n" in run.stderr
-    assert (run.finish.interrupted, run.finish.not_run, run.xunit_not_run()) == ("SIGTERM", IDS[1:], list(IDS[1:]))
+    assert "\nFAILED (errors=1, not run=2, interrupted by SIGTERM)\n" in run.stderr
+    assert (run.finish.interrupted, run.finish.not_run, run.xunit_not_run()) == ("SIGTERM", IDS[2:], list(IDS[2:]))
 
 
 def test_before_the_tests_a_signal_ends_the_run_at_once(project):

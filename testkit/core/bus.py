@@ -39,7 +39,10 @@ class Bus:
         for listener in self._listeners:
             try:
                 listener(fact)
-            except Exception:
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                # Also sys.exit(): whether the run was good is not for a listener to say.
                 self._drop(listener)
 
     def _drop(self, listener: Listener) -> None:

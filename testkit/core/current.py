@@ -14,10 +14,9 @@ from typing import Any
 class Notes:
     """What was noted about one running test."""
 
-    __slots__ = ("attachments", "id", "measures")
+    __slots__ = ("attachments", "measures")
 
-    def __init__(self, id: str) -> None:
-        self.id = id
+    def __init__(self) -> None:
         self.measures: dict[str, Any] = {}
         self.attachments: list[str] = []
 
@@ -32,10 +31,10 @@ def current() -> Notes | None:
     return _notes.get() or _process_notes
 
 
-def enter(id: str) -> Notes:
-    """Make ``id`` the running test until ``leave`` is called, and return what will be noted about it."""
+def enter() -> Notes:
+    """Begin a test, until ``leave`` is called, and return what will be noted about it."""
     global _process_notes
-    _process_notes = notes = Notes(id)
+    _process_notes = notes = Notes()
     _notes.set(notes)
     return notes
 
@@ -51,14 +50,25 @@ def record_property(name: str, value: str | int | float | bool) -> None:
     """Note ``name`` with ``value`` on the running test; reports show it as a property.
 
     The last value given for a name stays.
+
+    Raises:
+        TypeError: ``name`` is no text, or ``value`` is neither text, nor a number, nor a bool.
     """
+    if not isinstance(name, str) or not isinstance(value, str | int | float):
+        raise TypeError(f"a property has a name and text, a number or a bool as its value, not {name!r}: {value!r}")
     notes = current()
     if notes is not None:
         notes.measures[name] = value
 
 
 def attach(path: str | Path) -> None:
-    """Note that the file at ``path`` belongs to the running test; reports link it."""
+    """Note that the file at ``path`` belongs to the running test; reports link it.
+
+    Raises:
+        ValueError: the path has characters that reports cannot link: line ends, or ``]]``.
+    """
+    if not str(path).isprintable() or "]]" in str(path):
+        raise ValueError(f"{str(path)!r} cannot be attached: reports cannot link a name with line ends or ]] in it")
     notes = current()
     if notes is not None:
         notes.attachments.append(str(path))

@@ -82,7 +82,7 @@ class FixtureStarted(NamedTuple):
 class FixtureFinished(NamedTuple):
     """A class's or module's ``phase`` (``setUpClass``, ``tearDownModule``, …) ended.
 
-    A bad or skipped set-up accounts for all tests whose id lies below ``id``.
+    A bad or skipped set-up accounts for all tests whose id lies below ``id``, unless it was ``interrupted``.
     """
 
     id: str
@@ -97,6 +97,7 @@ class FixtureFinished(NamedTuple):
     file: str = ""
     line: int = 0
     worker: str = ""
+    interrupted: bool = False
 
 
 class TestStarted(NamedTuple):

@@ -13,7 +13,7 @@ import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar, cast, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast, dataclass_transform
 
 from testkit.core.errors import OptionError
 
@@ -89,10 +89,6 @@ class OptionGroup:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
-
-    def replace(self, **changes: Any) -> Self:
-        """Return these options with ``changes``."""
-        return type(self)(**{**vars(self), **changes})
 
 
 def boolean(value: Any) -> bool:
@@ -258,17 +254,21 @@ def declared(groups: Iterable[type[OptionGroup]]) -> dict[str, Option]:
     return {name: spec for group in groups for name, spec in group.declared.items()}
 
 
-def add_arguments(parser: argparse.ArgumentParser, groups: Iterable[type[OptionGroup]], title: str = "testkit") -> None:
-    """Give ``parser`` a flag for each option.
+def add_arguments(
+    parser: argparse.ArgumentParser, groups: Iterable[type[OptionGroup]], title: str = "testkit"
+) -> frozenset[str]:
+    """Give ``parser`` a flag for each option, and return the names of the options that got one.
 
     Values stay text here; :func:`resolve` reads them, so that a mistake reads the same from every source. A flag that
     the parser has already (a project's own runner may) is left to its owner.
     """
+    added = set()
     arguments = parser.add_argument_group(title)
     for name, spec in declared(groups).items():
         flags = [flag for flag in (flag_of(name), *spec.aliases) if flag not in parser._option_string_actions]
         if not flags or not spec.command_line:
             continue
+        added.add(name)
         # No default: only what was typed reaches the runner, and everything else is for the other sources to say.
         kwargs: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": _help(spec)}
         if spec.parse is boolean:
@@ -276,6 +276,7 @@ def add_arguments(parser: argparse.ArgumentParser, groups: Iterable[type[OptionG
         else:
             action = "append" if isinstance(spec.default, tuple) else "store"
             arguments.add_argument(*flags, action=action, metavar=spec.metavar, **kwargs)
+    return frozenset(added)
 
 
 def _help(spec: Option) -> str:

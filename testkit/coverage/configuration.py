@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,13 +90,22 @@ def data_file(measuring: Coverage) -> Path:
 
 def parts_of(data_file: Path) -> list[Path]:
     """Return the data files of single processes that belong to ``data_file``: its name, a dot and more."""
-    return [path for path in sorted(data_file.parent.glob(escape(data_file.name) + ".*")) if _is_data(path)]
+    return [path for path in sorted(data_file.parent.glob(escape(data_file.name) + ".*")) if is_data(path)]
 
 
-def _is_data(path: Path) -> bool:
-    # `coverage.xml` is no part of a data file called `coverage`.
-    with path.open("rb") as file:
-        return file.read(13) == b"SQLite format"
+def is_data(path: Path) -> bool:
+    """Return whether ``path`` is a data file of coverage.py's: others, by chance of such a name, are not to be touched.
+
+    https://coverage.readthedocs.io/en/latest/dbschema.html
+    """
+    if not path.is_file():
+        return False
+    try:
+        # "immutable": neither locked nor recovered, as it may be anybody's.
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+            return bool(database.execute("SELECT 1 FROM sqlite_master WHERE name = 'coverage_schema'").fetchone())
+    except sqlite3.Error:
+        return False
 
 
 def configuration_file(measuring: Coverage) -> str:

@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from testkit.coverage.configuration import (
     configure,
     data_file,
     folders_or_packages,
+    is_data,
     parts_of,
     sources,
 )
@@ -52,15 +53,12 @@ class Measurement:
         self._folder = os.getcwd()
 
     def __call__(self, fact: Fact) -> None:
+        if not self._options.cover_contexts:
+            return
         if isinstance(fact, TestStarted | FixtureStarted):
-            self.switch(fact.id)
+            self._coverage.switch_context(fact.id)
         elif isinstance(fact, TestFinished | FixtureFinished):
-            self.switch("")
-
-    def switch(self, name: str) -> None:
-        """Say that what runs from now on runs for ``name``, if contexts were asked for."""
-        if self._options.cover_contexts:
-            self._coverage.switch_context(name)
+            self._coverage.switch_context("")
 
     def save(self) -> None:
         """End the measurement and write what was measured, unless it is somebody else's, who does both."""
@@ -173,10 +171,29 @@ def _begin(options: CoverageOptions, own_data_file: Path | None) -> Coverage:
     path = (own_data_file or data_file(measuring)).absolute()
     measuring.set_option("run:data_file", str(path))
     if own_data_file is None:
-        for stale in (path, *parts_of(path)):
-            stale.unlink(missing_ok=True)
+        _remove_stale(path)
+    # It makes the folder of its data at once, also for what then comes to nothing: a mistake in the settings, --help.
+    for folder in [folder for folder in reversed(path.parents) if not folder.exists()]:
+        atexit.register(_remove_if_empty, folder, os.getpid())
     measuring.start()
     return measuring
+
+
+def _remove_stale(path: Path) -> None:
+    # An empty file is what a tempfile leaves for a name.
+    if path.exists() and not is_data(path) and (not path.is_file() or path.stat().st_size):
+        raise TestkitError(
+            f"coverage's data are to be written to {path}, which is there and not coverage.py's: give another "
+            "`data_file` in its configuration (or COVERAGE_FILE), or remove it"
+        )
+    for stale in (path, *parts_of(path)):
+        stale.unlink(missing_ok=True)
+
+
+def _remove_if_empty(folder: Path, process: int) -> None:
+    if os.getpid() == process:  # a fork that ends must not take it from its parent
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _adopt(current: Coverage, options: CoverageOptions) -> Coverage:

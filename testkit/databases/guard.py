@@ -4,15 +4,16 @@ It is always on. What tests may use is said host by host, in ``TESTKIT["SAFE_DAT
 ``TESTKIT_SAFE_DATABASE_HOSTS``: it has no flag, and no pattern may fit every host, because a switch that one types to
 be rid of a message would be typed on the one day on which the message is right.
 
-The runner calls :func:`check_before` when the tests are collected, then sets the databases up, then calls
-:func:`check_after`, and runs the tests within :func:`blocking`. Management commands call :func:`refuse_production`.
+A front calls, within :func:`guarded_run`: :func:`check_before` when the tests are collected; :func:`block` for set-up;
+after set-up :func:`check_after`, and :func:`block` for what that returns; before tear-down :func:`check_names`, and
+:func:`block` again; then :func:`block_all`. Management commands call :func:`refuse_production`.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -22,10 +23,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from testkit.core.errors import TestkitError
 from testkit.core.options import OptionGroup, from_environment, from_settings, option, resolve
-from testkit.databases.blocking import blocking_connections
+from testkit.databases.blocking import Phase, block_connections, close_connections, present_rule, set_rule
 from testkit.databases.hosts import UNREADABLE, host_patterns, is_safe, normal, provider_of, url_variables
 from testkit.databases.targets import (
     Target,
+    connected_name,
     family_of,
     is_in_memory,
     name_for_tests,
@@ -35,13 +37,6 @@ from testkit.databases.targets import (
     shown,
     target_of,
 )
-
-_ASKS_NAME: Mapping[str, str] = {
-    "mysql": "SELECT DATABASE()",
-    "oracle": "SELECT USER FROM DUAL",
-    "postgresql": "SELECT current_database()",
-    "sqlite3": "SELECT file FROM pragma_database_list WHERE name = 'main'",
-}
 
 # What the settings said before set-up wrote the test databases' names into them. One process has one set of settings,
 # and workers that are forked take this along.
@@ -69,8 +64,8 @@ class ProductionDatabaseError(TestkitError, CommandError):
 def check_before(aliases: Iterable[str] | None, options: GuardOptions) -> None:
     """Refuse databases that tests must not touch; to be called before ``setup_databases``, and again in a spawned worker.
 
-    It connects to nothing, and closes what this thread has opened (a query at import time, say), since set-up would
-    leave a test mirror's open connection at the real database.
+    It connects to nothing, and closes what this thread has opened (by a query at import time, say) and all pools, since
+    set-up would go on with an open connection to the real database.
 
     Args:
         aliases: those that tests use (mirrors too); all when None.
@@ -84,16 +79,14 @@ def check_before(aliases: Iterable[str] | None, options: GuardOptions) -> None:
     _real.update({connection.alias: target_of(connection) for connection in _chosen(None)})
     told = {host.name for connection in chosen for host in _real[connection.alias].hosts}
     _refuse([*_refusals(chosen, options.safe_database_hosts), *_url_refusals(options.safe_database_hosts, told)])
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:
-            connection.close()
+    close_connections()
 
 
 def check_after(aliases: Iterable[str] | None) -> frozenset[str]:
     """Verify after ``setup_databases`` that each alias is connected to its test database, as its server names it.
 
     Returns:
-        the aliases that are provided with a test database, for :func:`blocking`: those of ``aliases``, and the mirrors
+        the aliases that are provided with a test database, for :func:`block`: those of ``aliases``, and the mirrors
         that Django points at one of them on the same server.
 
     Raises:
@@ -126,15 +119,41 @@ def check_names(aliases: Iterable[str]) -> None:
     )
 
 
-def blocking(aliases: Iterable[str]) -> AbstractContextManager[None]:
-    """Block, within the context, every connection of the process to a database that is no test database.
+@contextmanager
+def guarded_run(*, lasts: bool) -> Iterator[None]:
+    """Undo, after one run, what :func:`check_before`, :func:`block` and :func:`block_all` changed in it.
 
-    See :func:`testkit.databases.blocking.blocking_connections`.
+    Args:
+        lasts: the process is there for this run, as that of a command is: real databases stay blocked to its end, for
+            threads and exit hooks that outlive the tests. Within the tests of another run, it is undone all the same.
+    """
+    outer, outer_real = present_rule(), dict(_real)
+    try:
+        yield
+    finally:
+        if lasts and outer is None:
+            block_all()
+        else:
+            set_rule(outer)
+            _real.clear()
+            _real.update(outer_real)
+
+
+def block(aliases: Iterable[str], *, setting_up: bool = False) -> None:
+    """Block from now on every connection of the process to a database that is no test database.
+
+    See :func:`testkit.databases.blocking.block_connections`.
 
     Args:
         aliases: those that have a test database.
+        setting_up: Django is about to make or to drop them, so it needs its administrative connections.
     """
-    return blocking_connections(frozenset(aliases), tuple(_real.values()))
+    block_connections(Phase.SET_UP if setting_up else Phase.TESTS, aliases, _real.values())
+
+
+def block_all() -> None:
+    """Block every real database, as no test database is left: to be called after ``teardown_databases``."""
+    block_connections(Phase.OVER, (), _real.values())
 
 
 def refuse_production(aliases: Iterable[str] | None = None, *, safe_hosts: Iterable[str] | None = None) -> None:
@@ -274,11 +293,9 @@ def _connected_refusals(connection: BaseDatabaseWrapper) -> Iterator[str]:
     if owner:
         yield f'{what}: its backend does not switch names: it is still at the real database of "{owner.alias}"'
         return
-    if target.family not in _ASKS_NAME:
+    connected = connected_name(connection)
+    if connected is None:
         return
-    with connection.temporary_connection() as cursor:
-        cursor.execute(_ASKS_NAME[target.family])
-        connected = str(cursor.fetchone()[0] or "")
     both_in_memory = target.family == "sqlite3" and is_in_memory(now) and is_in_memory(connected)
     if not (both_in_memory or same_name(target.family, connected, now)):
         names = f"{shown(connected, target.family)}, not {shown(now, target.family)}"

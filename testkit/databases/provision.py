@@ -9,6 +9,8 @@ from typing import Any
 
 from django.db import connections
 
+from testkit.databases.targets import family_of, is_in_memory, name_of, shown
+
 
 @contextmanager
 def timed(aliases: Iterable[str] | None) -> Iterator[dict[str, Any]]:
@@ -28,6 +30,6 @@ def timed(aliases: Iterable[str] | None) -> Iterator[dict[str, Any]]:
 
 def _describe(alias: str) -> str:
     connection = connections[alias]
-    name = str(connection.settings_dict["NAME"])
-    is_in_memory = connection.vendor == "sqlite" and (name == ":memory:" or "mode=memory" in name)
-    return f"{connection.display_name}, {'in memory' if is_in_memory else name}"
+    family, name = family_of(connection), name_of(connection)
+    place = "in memory" if family == "sqlite3" and is_in_memory(name) else shown(name, family)
+    return f"{connection.display_name}, {place}"

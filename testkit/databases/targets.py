@@ -1,7 +1,7 @@
 """What an alias of ``DATABASES`` points at: its server's hosts, its real name and its test name.
 
 Read from the settings and from what the client libraries read besides (PostgreSQL's environment and service file,
-MySQL's option files), without opening a connection.
+MySQL's option files), without opening a connection; ``connected_name`` alone asks the server.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ _PORTS = {"postgresql": "5432", "mysql": "3306", "oracle": "1521"}
 _HOST_KEYS = frozenset(
     {"host", "hosts", "hostaddr", "server", "unix_socket", "dsn", "conninfo", "connection_string", "uri", "url"}
 )
+_ASKS_NAME: Mapping[str, str] = {
+    "mysql": "SELECT DATABASE()",
+    "oracle": "SELECT USER FROM DUAL",
+    "postgresql": "SELECT current_database()",
+    "sqlite3": "SELECT file FROM pragma_database_list WHERE name = 'main'",
+}
 _MYSQL_FILES = ("/etc/my.cnf", "/etc/mysql/my.cnf", "~/.my.cnf")
 _HIDDEN = re.compile(r"@|://|pass|pwd", re.IGNORECASE)
 
@@ -93,6 +99,16 @@ def name_for_tests(connection: BaseDatabaseWrapper) -> str:
     """
     creation: Any = connection.creation
     return str(creation._test_database_user() if family_of(connection) == "oracle" else creation._get_test_db_name())
+
+
+def connected_name(connection: BaseDatabaseWrapper) -> str | None:
+    """Ask the server which database ``connection`` is at, and open it for that; None where nobody knows how to ask."""
+    question = _ASKS_NAME.get(family_of(connection))
+    if question is None:
+        return None
+    with connection.temporary_connection() as cursor:
+        cursor.execute(question)
+        return str(cursor.fetchone()[0] or "")
 
 
 def same_name(family: str, one: str, other: str) -> bool:

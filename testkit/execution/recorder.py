@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import time
 import types
 import unittest
 from collections.abc import Callable, Iterator
@@ -12,6 +12,7 @@ from typing import Any
 from unittest.util import strclass
 
 from testkit.core import current
+from testkit.core.clock import clock
 from testkit.core.events import (
     Fact,
     FixtureFinished,
@@ -25,6 +26,7 @@ from testkit.core.events import (
 from testkit.core.text import cut_middle
 from testkit.execution.capture import LIMIT, Capture
 from testkit.execution.ids import Locator, class_id, subtest_id, test_id
+from testkit.execution.processes import end_child
 from testkit.execution.sql import SqlLog
 
 Publish = Callable[[Fact], None]
@@ -44,8 +46,8 @@ class _Running:
         self.problems: list[Problem] = []
         self.subtests = self.subtests_failed = 0
         self.sql = ""
-        self.at = time.time()
-        self.started = time.perf_counter()
+        self.at = clock.now()
+        self.started = clock.seconds()
 
     def settled(self) -> Outcome | None:
         """Return the outcome by everything that was reported, or None when nothing was."""
@@ -82,12 +84,13 @@ class Recorder(unittest.TestResult):
         self._capture = capture
         self._pdb = pdb
         self._worker = worker
+        self._process = os.getpid()
         self._locator = Locator()
         self._test: _Running | None = None
         self._fixture: _Running | None = None
         self._owner: tuple[Any, str] | None = None
         self._is_foreign = False
-        self._notes = current.Notes("")
+        self._notes = current.Notes()
         self._sql = SqlLog() if debug_sql else None
         self._keep_all_sql = keep_all_sql
 
@@ -102,19 +105,24 @@ class Recorder(unittest.TestResult):
         self._begin(test)
         try:
             test(self)
-        except BaseException:
-            # Interrupted: it neither passed nor failed.
-            self._test = None
-            current.leave()
+        except KeyboardInterrupt:
+            # Where it was is what a reader of a run that hung wants to know.
+            self.addError(test, sys.exc_info())
+            self._end()
             raise
+        except BaseException:
+            # sys.exit() and its kind, outside of what unittest calls the test: there, it is an error as well.
+            self.addError(test, sys.exc_info())
+        if os.getpid() != self._process:
+            end_child([problem.traceback for problem in self._test.problems] if self._test else [])
         self._end()
 
     def _begin(self, test: Any) -> None:
         id, class_ = test_id(test), class_id(test)
-        summary = test.shortDescription() or ""
-        self._publish(TestStarted(id=id, class_id=class_, at=time.time(), summary=summary, worker=self._worker))
+        summary = _summary(test)
+        self._publish(TestStarted(id=id, class_id=class_, at=clock.now(), summary=summary, worker=self._worker))
         file, line = self._locator.of_test(test)
-        self._notes = current.enter(id)
+        self._notes = current.enter()
         self._test = running = _Running(id, class_id=class_, summary=summary)
         running.file, running.line = file, line
 
@@ -124,7 +132,7 @@ class Recorder(unittest.TestResult):
         self._test = None
         if running is None:
             return
-        seconds = time.perf_counter() - running.started
+        seconds = clock.seconds() - running.started
         stdout, stderr = self._capture.take()
         outcome = running.settled()
         if outcome is None:
@@ -138,7 +146,7 @@ class Recorder(unittest.TestResult):
                 outcome=outcome,
                 summary=running.summary,
                 problems=tuple(running.problems),
-                reason=running.reason,
+                reason=running.reason if running.outcome in (outcome, Outcome.SKIPPED) else "",
                 subtests_failed=running.subtests_failed,
                 stdout=stdout,
                 stderr=stderr,
@@ -246,7 +254,7 @@ class Recorder(unittest.TestResult):
                 id=subtest_id(subtest),
                 test=running.id,
                 class_id=running.class_id,
-                at=time.time(),
+                at=clock.now(),
                 outcome=outcome,
                 problem=problem,
                 reason=reason,
@@ -264,6 +272,14 @@ class Recorder(unittest.TestResult):
         before, self._owner = self._owner, (owner, phase)
         try:
             yield
+        except (KeyboardInterrupt, Exception):
+            raise
+        except BaseException:
+            # sys.exit() and its kind, which unittest lets through; `_restoreStdout` has told of it. No test below runs.
+            if phase == "setUpClass":
+                owner._classSetupFailed = True
+            elif phase == "setUpModule":
+                self._moduleSetUpFailed = True
         finally:
             self._owner = before
 
@@ -272,7 +288,7 @@ class Recorder(unittest.TestResult):
         owner, phase = self._owner or (None, "")
         id = strclass(owner) if isinstance(owner, type) else getattr(owner, "__name__", "")
         if id:
-            self._publish(FixtureStarted(id=id, phase=phase, at=time.time(), worker=self._worker))
+            self._publish(FixtureStarted(id=id, phase=phase, at=clock.now(), worker=self._worker))
         self._fixture = _Running(id, phase=phase)
 
     def _name_fixture(self, holder: Any) -> None:
@@ -285,8 +301,12 @@ class Recorder(unittest.TestResult):
         """End a fixture: the counterpart of ``_setupStdout``."""
         fixture, self._fixture = self._fixture, None
         stdout, stderr = self._capture.take()
-        if fixture is None or not fixture.id or isinstance(sys.exception(), KeyboardInterrupt):
-            return  # an interrupted one neither passed nor failed
+        passing_through = sys.exception()
+        if fixture is None or not fixture.id:
+            return
+        if passing_through is not None:
+            fixture.problems.append(self._problem(_NoTest, sys.exc_info(), Outcome.ERROR))
+            self.errors.append((fixture.id, fixture.problems[-1].traceback))  # type: ignore[arg-type]
         outcome = fixture.settled() or Outcome.PASSED
         file, line = "", 0
         if outcome is not Outcome.PASSED and self._owner is not None:
@@ -296,7 +316,7 @@ class Recorder(unittest.TestResult):
                 id=fixture.id,
                 phase=fixture.phase,
                 at=fixture.at,
-                seconds=time.perf_counter() - fixture.started,
+                seconds=clock.seconds() - fixture.started,
                 outcome=outcome,
                 problems=tuple(fixture.problems),
                 reason=fixture.reason,
@@ -305,6 +325,7 @@ class Recorder(unittest.TestResult):
                 file=file,
                 line=line,
                 worker=self._worker,
+                interrupted=isinstance(passing_through, KeyboardInterrupt),
             )
         )
 
@@ -332,13 +353,26 @@ class Recorder(unittest.TestResult):
     def _failed(self, err: Any = None) -> None:
         if self.failfast:
             self.stop()
-        if self._pdb and err is not None:
+        if self._pdb and err is not None and not issubclass(err[0], KeyboardInterrupt):
             from django.test.runner import PDBDebugResult
 
             # Only its method is wanted: which debugger is opened, and how, is Django's to say.
             host = types.SimpleNamespace(_restoreStdout=lambda: None, buffer=False)
             with self._capture.showing():
                 PDBDebugResult.debug(host, err)  # type: ignore[arg-type]
+
+
+class _NoTest:
+    """Stands for the test where a fixture has a problem, as unittest's own holder of such errors does."""
+
+    failureException = None
+
+
+def _summary(test: Any) -> str:
+    try:
+        return str(test.shortDescription() or "")
+    except Exception:
+        return ""
 
 
 def _message(error: BaseException) -> str:

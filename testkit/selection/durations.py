@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import islice
 from json.encoder import encode_basestring_ascii as _quote
 from pathlib import Path
@@ -72,7 +73,8 @@ def remember(path: Path, newer: Durations) -> None:
         return
     known = load(path)
     known.merge(newer)
-    save(path, known)
+    with suppress(OSError):  # not to be remembered is no reason to fail
+        save(path, known)
 
 
 def save(path: Path, durations: Durations) -> None:

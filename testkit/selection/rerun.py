@@ -15,13 +15,20 @@ class RerunOptions(OptionGroup):
     """Options that look at the last run."""
 
     last_failed: bool = option(
-        default=False, help="Run only the tests that failed in the last run (all, when none did)."
+        default=False,
+        help="Run only the tests that failed when they last ran (all, when none did).",
+        aliases=("--failed", "--lf"),
     )
-    failed_first: bool = option(default=False, help="Run the tests that failed in the last run before the others.")
+    failed_first: bool = option(
+        default=False, help="Run the tests that failed when they last ran before the others.", aliases=("--ff",)
+    )
 
 
 def failed_ids(facts: Iterable[Fact]) -> frozenset[str]:
-    """Return the ids of tests, classes and modules that ended badly, or were begun and never ended (killed)."""
+    """Return the ids of tests, classes and modules that ended badly, or were begun and never ended (killed).
+
+    ``facts`` may be those of several runs, the oldest first: what failed once counts until it ends well.
+    """
     failed: set[str] = set()
     for fact in facts:
         match fact:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from testkit.core import journal
 from testkit.core.bus import Bus, Listener
-from testkit.core.errors import ExitStatus, JournalError, OptionError
+from testkit.core.clock import clock
+from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.events import RunFinished, RunMeasured, RunStarted
 from testkit.core.options import Options
 from testkit.core.tally import Tally
@@ -22,6 +22,7 @@ from testkit.coverage.options import CoverageOptions
 from testkit.execution.capture import Capture
 from testkit.execution.ids import iterate, test_id
 from testkit.execution.interrupts import Interrupted, Interrupts
+from testkit.execution.processes import honest_exits
 from testkit.execution.recorder import Recorder
 from testkit.listeners.console import ConsoleOptions, console_listener
 from testkit.listeners.durations import DurationsListener
@@ -66,12 +67,18 @@ class Session:
         self._finished: RunFinished | None = None
         self._below_minimum = ""
         self._run_id = ""
+        self._own_listeners: list[Listener] = []
         # A test may change the working directory.
         self._journals, self._durations = (REPORTS / "journal").absolute(), (CACHE / "durations.json").absolute()
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.interrupts)
         self._tell_what_has_no_effect()
+        origin = self.options.settings["listeners"].origin
+        self._own_listeners = [_import_listener(path, origin) for path in self.options[RunOptions].listeners]
+        if self.options[XunitOptions].with_xunit:
+            # Should this run not come to its end, the last one's file must not be taken for its.
+            self.options[XunitOptions].xunit_file.unlink(missing_ok=True)
         return self
 
     def __exit__(
@@ -104,29 +111,34 @@ class Session:
         wanted = self.options[RerunOptions]
         if not (wanted.last_failed or wanted.failed_first):
             return list(tests)
-        failed = self._failed_in_last_run()
+        failed = self._failed_in_last_runs()
         if wanted.last_failed:
             selected = rerun.last_failed(tests, failed, test_id)
             if selected:
                 self.notice(f"--last-failed: {len(selected)} of {len(tests)} tests")
                 return selected
-            self.notice("--last-failed: no failed test of the last run is among these, so all of them run")
+            self.notice("--last-failed: no test that failed when it last ran is among these, so all of them run")
         ranks: dict[int, list[Any]] = {}
         for test in tests:
             ranks.setdefault(rank_of(test), []).append(test)
         return [test for _, group in sorted(ranks.items()) for test in rerun.failed_first(group, failed, test_id, type)]
 
-    def _failed_in_last_run(self) -> frozenset[str]:
-        try:
-            return rerun.failed_ids(journal.read(self._journals))
-        except JournalError as error:
-            self.notice(str(error))
-            return frozenset()
+    def _failed_in_last_runs(self) -> frozenset[str]:
+        runs = journal.runs(self._journals)
+        # A run of some tests says nothing of the others: what failed before that still does.
+        return rerun.failed_ids(fact for run in runs for fact in journal.read(self._journals, run))
 
     # Running
 
     def run(self, suite: Any) -> Recorder:
-        """Run the tests of ``suite`` and publish what happens, from RunStarted to RunFinished."""
+        """Run the tests of ``suite`` and publish what happens, from RunStarted to RunFinished.
+
+        Raises:
+            TestkitError: this session has run tests before.
+        """
+        if self._run_id:
+            raise TestkitError("run_suite() of the project's runner runs tests a second time: one run has one suite")
+        sys.stdout.flush()  # what Django has said so far comes before the tests, also where it is a file
         self._listen()
         ids = tuple(test_id(test) for test in iterate(suite))
         self._bus.publish(_run_started(self._run_id, ids))
@@ -141,16 +153,19 @@ class Session:
             keep_all_sql=self._host.verbosity > 1,
             pdb=self._host.pdb,
         )
-        started = time.perf_counter()
+        started = clock.seconds()
         ended_early = "an error outside of the tests"
         try:
-            with capture, self.interrupts.stopping(recorder.stop):
+            with honest_exits(), capture, self.interrupts.stopping(recorder.stop):
                 suite.run(recorder)
-            ended_early = "--failfast" if recorder.shouldStop else ""
+            if recorder.shouldStop:
+                ended_early = "--failfast" if self._host.failfast else "a test stopped the run"
+            else:
+                ended_early = ""
         except Interrupted:
             ended_early = ""
         finally:
-            self._publish_end(time.perf_counter() - started, ended_early)
+            self._publish_end(clock.seconds() - started, ended_early)
         return recorder
 
     def _publish_end(self, seconds: float, stopped: str) -> None:
@@ -158,7 +173,7 @@ class Session:
         left = self._tally.unaccounted()
         was_cut = bool(interrupted or stopped)
         self._finished = RunFinished(
-            at=time.time(),
+            at=clock.now(),
             seconds=seconds,
             interrupted=interrupted,
             stopped="" if interrupted else stopped,
@@ -193,8 +208,8 @@ class Session:
         self._listen_to_files()
         if self._measurement is not None:
             self._bus.subscribe(self._measurement)
-        for path in self.options[RunOptions].listeners:
-            self._bus.subscribe(_import_listener(path))
+        for listener in self._own_listeners:
+            self._bus.subscribe(listener)
 
     def _listen_to_files(self) -> None:
         xunit = self.options[XunitOptions]
@@ -215,7 +230,9 @@ class Session:
     # Ending
 
     def finish(self) -> None:
-        """Make the reports that need the run to be over, and say where all of them are."""
+        """Make the reports that need the run to be over, and say where all of them are; if there was a run."""
+        if not self._run_id:
+            return
         try:
             if self._measurement is not None:
                 self._finish_coverage(self._measurement)
@@ -229,8 +246,6 @@ class Session:
             self.notice(f"coverage.py: {warning}")
         self._reports |= {title: str(path) for title, path in result.reports.items()}
         self._below_minimum = result.below_minimum
-        if result.below_minimum:
-            self.notice(result.below_minimum)
         self.measured(
             "coverage",
             {
@@ -241,13 +256,17 @@ class Session:
             },
         )
 
-    def status(self, failures: int) -> tuple[ExitStatus, str]:
-        """Return how the process should end, and why if it is for more than ``failures`` tests that failed."""
-        end = self._finished
-        name = self.interrupts.received
-        if end is None or name:
+    def status(self, failures: int | None) -> tuple[ExitStatus, str]:
+        """Return how the process should end, and why if it is for more than ``failures`` tests that failed.
+
+        ``failures`` is what the project's runner made of the result; the facts go before it.
+        """
+        end, name = self._finished, self.interrupts.received
+        if name:
             status = ExitStatus.TERMINATED if name == "SIGTERM" else ExitStatus.INTERRUPTED
             return status, f"the run was interrupted by {name}"
+        if end is None:
+            return ExitStatus.RUN_FAILED, "run_suite() of the project's runner did not run the tests by testkit"
         if self._bus.failures:
             failure = self._bus.failures[0]
             return ExitStatus.RUN_FAILED, f"the listener {failure.listener} failed:\n{failure.traceback}"
@@ -255,8 +274,17 @@ class Session:
             return ExitStatus.RUN_FAILED, f"{len(end.lost)} tests were collected and never reported (see above)"
         if self._tally.nothing_ran and not self.options[RunOptions].allow_no_tests:
             return ExitStatus.NOTHING_RAN, "no test ran: check the labels and the pattern, or give --allow-no-tests"
+        return self._status_of_tests(end, self._tally.bad if failures is None else failures)
+
+    def _status_of_tests(self, end: RunFinished, failures: int) -> tuple[ExitStatus, str]:
         if failures:
+            if self._below_minimum:
+                self.notice(self._below_minimum)
             return ExitStatus.TESTS_FAILED, ""
+        if self._tally.bad:
+            self.notice(f"suite_result() of the project's runner lets {self._tally.bad} failures pass")
+        elif end.not_run:
+            return ExitStatus.RUN_FAILED, f"a test stopped the run, and {len(end.not_run)} did not run (see above)"
         if self._below_minimum:
             return ExitStatus.RUN_FAILED, self._below_minimum
         return ExitStatus.PASSED, ""
@@ -266,7 +294,7 @@ def _run_started(run: str, ids: tuple[str, ...]) -> RunStarted:
     django = sys.modules.get("django")
     return RunStarted(
         run=run,
-        at=time.time(),
+        at=clock.now(),
         ids=ids,
         python=platform.python_version(),
         django=django.get_version() if django else "",
@@ -284,14 +312,12 @@ def _own_folder(folder: Path) -> Path:
     return folder
 
 
-def _import_listener(path: str) -> Listener:
+def _import_listener(path: str, origin: str) -> Listener:
     from django.utils.module_loading import import_string
 
     try:
         found = import_string(path)
         listener: Listener = found() if isinstance(found, type) else found
     except Exception as error:
-        raise OptionError(
-            f'TESTKIT["LISTENERS"] names {path}, which cannot be used: {type(error).__name__}: {error}'
-        ) from error
+        raise OptionError(f"{origin} names {path}, which cannot be used: {type(error).__name__}: {error}") from error
     return listener

@@ -19,7 +19,7 @@ def test_notes_go_to_the_running_test_also_from_other_threads():
 
     thread = threading.Thread(target=server)
     thread.start()
-    notes = current.enter("a.b")
+    notes = current.enter()
     testkit.record_property("queries", 3)
     testkit.attach("/tmp/x.png")
     go.set()

@@ -168,6 +168,50 @@ def test_data_of_an_earlier_run_do_not_count(shop: Path) -> None:
     assert 12 in lines(shop / JSON)["shop/models.py"][1]
 
 
+@pytest.mark.parametrize("name", ["shop.sqlite3", "shop.2026-01-01"])
+def test_databases_beside_the_data_file_are_left_alone(shop: Path, name: str) -> None:
+    """A file whose name begins like the data file's is neither deleted nor combined unless coverage.py made it."""
+    write(shop, {".coveragerc": "[run]\nsource = .\ndata_file = data/shop\n"})
+    (shop / "data" / "shop.d").mkdir(parents=True)
+    theirs = shop / "data" / name
+    with closing(sqlite3.connect(theirs)) as database, database:
+        database.execute("CREATE TABLE customer AS SELECT 1 AS id")
+    before = theirs.read_bytes()
+    ran = python(shop, *MANAGE)
+    assert ran.returncode == 0, ran.stderr
+    assert theirs.read_bytes() == before
+    assert (shop / "data" / "shop").exists()
+
+
+def test_a_data_file_that_is_somebody_else_s_is_left_alone(shop: Path) -> None:
+    """Where the data file is to be, another database is not deleted: the run says so and ends."""
+    write(shop, {".coveragerc": "[run]\nsource = .\ndata_file = shop.sqlite3\n"})
+    with closing(sqlite3.connect(shop / "shop.sqlite3")) as database, database:
+        database.execute("CREATE TABLE customer AS SELECT 1 AS id")
+    before = (shop / "shop.sqlite3").read_bytes()
+    ran = python(shop, *MANAGE)
+    assert ran.returncode == 2
+    assert "shop.sqlite3, which is there and not coverage.py's: give another `data_file`" in ran.stderr
+    assert (shop / "shop.sqlite3").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("more", "files"),
+    [
+        (["--help"], {}),
+        (["--list-tests"], {}),
+        ([], {"settings.py": "1/0"}),
+        ([], {".coveragerc": "[run]\nplugins = no_such_plugin\n"}),
+    ],
+    ids=["help", "list", "settings", "configuration"],
+)
+def test_no_empty_folder_is_left(shop: Path, more: list[str], files: dict[str, str]) -> None:
+    """Where a measurement comes to nothing, since nothing runs, the folder for its data is not left behind."""
+    write(shop, files)
+    python(shop, "-m", "testkit", "--with-cov", *more)
+    assert not (shop / "reports").exists()
+
+
 def test_nothing_measured_is_said_plainly(shop: Path) -> None:
     """When no file was measured, the message names what was looked for and what to change."""
     ran = python(shop, *MANAGE, "--cover-package=sohp")

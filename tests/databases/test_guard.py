@@ -7,22 +7,25 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dj_database_url
 import pytest
 from django.apps import apps
 from django.conf import UserSettingsHolder, global_settings, settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import BaseCommand, CommandError
+from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.db.utils import ConnectionHandler
 
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.options import from_environment, from_settings, resolve
-from testkit.databases import blocking, guard
+from testkit.databases import blocking, guard, provision
 from testkit.databases.guard import GuardOptions, ProductionDatabaseError
 from testkit.databases.hosts import url_variables
+from tests.projects import Project, clean_environment
 
 POSTGRES = "django.db.backends.postgresql"
 SQLITE = "django.db.backends.sqlite3"
@@ -46,7 +49,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Use]:
         holder.DATABASES = given
         handler = ConnectionHandler(given)
         made.append(handler)
-        for module in (guard, blocking):
+        for module in (guard, blocking, provision):
             monkeypatch.setattr(module, "connections", handler)
         return handler
 
@@ -420,6 +423,27 @@ def test_report(use: Use, tmp_path: Path) -> None:
         guard.check_settings(GuardOptions())
 
 
+def test_names_of_what_was_set_up(use: Use) -> None:
+    """The line for the console and the journal has the databases' names without what could hold a password."""
+    use(
+        default={"ENGINE": SQLITE, "NAME": "file:/srv/db?key=hunter2&mode=rw"},
+        memory={"ENGINE": SQLITE, "NAME": "file:memorydb_memory?mode=memory&key=hunter2"},
+        unnamed={"ENGINE": SQLITE, "NAME": "file::memory:"},
+        url=postgres(NAME="postgres://me:hunter2@db/shop"),
+        shop=postgres(),
+    )
+    with provision.timed(None) as report:
+        pass
+    assert report["databases"] == {
+        "default": "SQLite, file:/srv/db",
+        "memory": "SQLite, in memory",
+        "unnamed": "SQLite, in memory",
+        "url": "PostgreSQL, (not shown: it may hold a password)",
+        "shop": "PostgreSQL, shop",
+    }
+    assert "hunter2" not in str(report)
+
+
 # Blocking
 
 
@@ -433,6 +457,14 @@ def files(use: Use, tmp_path: Path) -> ConnectionHandler:
     guard.check_before(["default"], GuardOptions())
     switch(handler, tmp_path / "test.sqlite3")
     return handler
+
+
+@contextmanager
+def blocked(*provided: str, setting_up: bool = False) -> Iterator[None]:
+    """Block, within the context, all but the ``provided`` aliases."""
+    with guard.guarded_run(lasts=False):
+        guard.block(provided, setting_up=setting_up)
+        yield
 
 
 def in_thread(action: Callable[[], object]) -> BaseException | None:
@@ -458,7 +490,7 @@ def select(handler: ConnectionHandler, alias: str) -> None:
 
 def test_blocked_alias(files: ConnectionHandler, tmp_path: Path) -> None:
     """An alias without a test database is blocked in every thread, with a message that says what to do."""
-    with guard.blocking(["default"]):
+    with blocked("default"):
         for raised in (in_thread(lambda: select(files, "other")), _error_of(lambda: select(files, "other"))):
             assert isinstance(raised, blocking.RealDatabaseBlocked)
             assert "no test asked for it" in str(raised)
@@ -482,7 +514,7 @@ def _error_of(action: Callable[[], object]) -> BaseException | None:
 
 def test_block_ends_with_an_exception(files: ConnectionHandler) -> None:
     """The block is lifted when its body raises."""
-    with pytest.raises(ZeroDivisionError), guard.blocking([]):
+    with pytest.raises(ZeroDivisionError), blocked():
         raise ZeroDivisionError
     select(files, "other")
 
@@ -490,13 +522,13 @@ def test_block_ends_with_an_exception(files: ConnectionHandler) -> None:
 def test_open_connection_is_blocked(files: ConnectionHandler) -> None:
     """A connection that was open before, by a query at import time, is closed and then blocked."""
     files["other"].ensure_connection()
-    with guard.blocking(["default"]), pytest.raises(blocking.RealDatabaseBlocked):
+    with blocked("default"), pytest.raises(blocking.RealDatabaseBlocked):
         select(files, "other")
 
 
 def test_copies(files: ConnectionHandler, tmp_path: Path) -> None:
     """Copies under an alias made by a test are free for a test database, and blocked for a real one."""
-    with guard.blocking(["default"]):
+    with blocked("default"):
         copy = files["default"].copy(alias="copy")
         copy.ensure_connection()
         copy.close()
@@ -508,20 +540,33 @@ def test_copies(files: ConnectionHandler, tmp_path: Path) -> None:
 
 def test_own_copies_of_set_up(files: ConnectionHandler, tmp_path: Path) -> None:
     """Set-up's own connections pass: PostgreSQL's creation falls back on a real database to make another one there."""
-    wrapper = files["default"]
-    with guard.blocking(["default"]):
-        own = type(wrapper)({**wrapper.settings_dict, "NAME": str(tmp_path / "db.sqlite3")}, "default")
-        own.ensure_connection()
-        own.close()
-        nobody = type(wrapper)({**files["other"].settings_dict, "NAME": str(tmp_path / "other.sqlite3")}, "__no_db__")
-        nobody.ensure_connection()
-        nobody.close()
+    with blocked("default", setting_up=True):
+        for wrapper in administrative_connections(files, tmp_path):
+            wrapper.ensure_connection()
+            wrapper.close()
+
+
+def test_copies_are_no_way_round_in_tests(files: ConnectionHandler, tmp_path: Path) -> None:
+    """While tests run, a connection made by hand to a real database is blocked, whatever its alias is."""
+    with blocked("default"):
+        for wrapper in administrative_connections(files, tmp_path):
+            with pytest.raises(blocking.RealDatabaseBlocked, match="this is a real database"):
+                wrapper.ensure_connection()
+
+
+def administrative_connections(files: ConnectionHandler, folder: Path) -> list[Any]:
+    wrapper = type(files["default"])
+    settings_dict = files["default"].settings_dict
+    return [
+        wrapper({**settings_dict, "NAME": str(folder / "db.sqlite3")}, "default"),
+        wrapper({**settings_dict, "NAME": str(folder / "other.sqlite3")}, "__no_db__"),
+    ]
 
 
 def test_traces_of_simple_test_cases(files: ConnectionHandler) -> None:
     """The bound method that Django leaves on a connection hides neither the block's begin nor its end."""
     files["other"].connect = files["other"].connect
-    with guard.blocking(["default"]):
+    with blocked("default"):
         with pytest.raises(blocking.RealDatabaseBlocked):
             select(files, "other")
         files["other"].connect = files["other"].connect
@@ -531,7 +576,7 @@ def test_traces_of_simple_test_cases(files: ConnectionHandler) -> None:
 def test_name_not_switched_yet(files: ConnectionHandler, tmp_path: Path) -> None:
     """A provided alias is blocked while it has its real name: before set-up, or when a test puts it back."""
     switch(files, tmp_path / "db.sqlite3")
-    with guard.blocking(["default"]):
+    with blocked("default"):
         with pytest.raises(blocking.RealDatabaseBlocked, match="this is a real database"):
             select(files, "default")
         switch(files, tmp_path / "test.sqlite3")
@@ -542,7 +587,7 @@ def test_memory_is_free(use: Use) -> None:
     """A database in memory is no real one: tests may use it without asking."""
     handler = use(default={"ENGINE": SQLITE, "NAME": ":memory:"})
     guard.check_before([], GuardOptions())
-    with guard.blocking([]):
+    with blocked():
         select(handler, "default")
 
 
@@ -551,9 +596,106 @@ def test_connect_of_a_subclass(files: ConnectionHandler) -> None:
     connected = []
     wrapper = type(files["other"])
     files["other"] = type("Own", (wrapper,), {"connect": connected.append})(files["other"].settings_dict, "other")
-    with guard.blocking(["default"]), pytest.raises(blocking.RealDatabaseBlocked):
+    with blocked("default"), pytest.raises(blocking.RealDatabaseBlocked):
         select(files, "other")
     assert connected == []
+
+
+class PooledWrapper(DatabaseWrapper):
+    """As Django's for PostgreSQL with ``OPTIONS["pool"]``: what is closed is kept for the next, by its alias."""
+
+    pool: ClassVar[dict[str, Any]] = {}
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        return self.pool.pop(self.alias, None) or super().get_new_connection(conn_params)
+
+    def _close(self) -> None:
+        self.pool[self.alias] = self.connection
+
+    def close_pool(self) -> None:
+        for connection in self.pool.values():
+            connection.close()
+        self.pool.clear()
+
+
+@pytest.fixture
+def pooled(files: ConnectionHandler, tmp_path: Path) -> Iterator[DatabaseWrapper]:
+    """The connection of "default", whose pool has one to the real database."""
+    wrapper = files["default"] = PooledWrapper(files["default"].settings_dict, "default")
+    switch(files, tmp_path / "db.sqlite3")
+    wrapper.ensure_connection()
+    wrapper.close()
+    assert wrapper.pool
+    yield wrapper
+    wrapper.close()
+    wrapper.close_pool()
+
+
+def test_pools_are_closed(pooled: DatabaseWrapper) -> None:
+    """What a query at import time leaves in a pool is closed before set-up, which would go on with it."""
+    guard.check_before(None, GuardOptions())
+    assert not PooledWrapper.pool
+
+
+def test_pool_that_cannot_be_made(files: ConnectionHandler) -> None:
+    """A pool whose package is missing has nothing open, and is no reason to end with an error of the guard's."""
+
+    class Unusable(PooledWrapper):
+        def close_pool(self) -> None:
+            raise ImproperlyConfigured("Did you install psycopg[pool]?")
+
+    files["default"] = Unusable(files["default"].settings_dict, "default")
+    guard.check_before(None, GuardOptions())
+
+
+def test_set_up_asks_the_server(pooled: DatabaseWrapper, files: ConnectionHandler, tmp_path: Path) -> None:
+    """During set-up a connection that is at a real database, although the settings say otherwise, is closed again."""
+    switch(files, tmp_path / "test.sqlite3")
+    with blocked("default", setting_up=True):
+        with pytest.raises(blocking.RealDatabaseBlocked, match=r"its server says .*/db\.sqlite3, a real one"):
+            pooled.ensure_connection()
+        assert pooled.connection is None
+        assert not PooledWrapper.pool
+        select(files, "default")
+
+
+def test_the_end(files: ConnectionHandler, tmp_path: Path) -> None:
+    """When the run is over nothing is provided: in no thread, and by no copy, a real database is opened."""
+    with guard.guarded_run(lasts=False):
+        guard.block(["default"])
+        select(files, "default")
+        guard.block_all()
+        copy = files["other"].copy(alias="copy")
+        for action in (lambda: select(files, "default"), lambda: select(files, "other"), copy.ensure_connection):
+            for raised in (in_thread(action), _error_of(action)):
+                assert isinstance(raised, blocking.RealDatabaseBlocked)
+                assert "the tests are over" in str(raised)
+    select(files, "other")
+
+
+def test_a_run_that_lasts(files: ConnectionHandler) -> None:
+    """After the run of a command, however it ended, the block stays; one within another run's tests is undone."""
+    with guard.guarded_run(lasts=False):
+        guard.block(["default"])
+        with guard.guarded_run(lasts=True):
+            guard.check_before(None, GuardOptions())
+            guard.block_all()
+        select(files, "default")
+        with pytest.raises(blocking.RealDatabaseBlocked, match="no test asked for it"):
+            select(files, "other")
+    with guard.guarded_run(lasts=True):
+        pass
+    try:
+        for alias in ("default", "other"):
+            with pytest.raises(blocking.RealDatabaseBlocked, match="the tests are over"):
+                select(files, alias)
+        with guard.guarded_run(lasts=True):  # a second run in that process
+            guard.check_before(["default"], GuardOptions())
+            guard.block(["default"], setting_up=True)
+        with pytest.raises(blocking.RealDatabaseBlocked, match="the tests are over"):
+            select(files, "other")
+    finally:
+        blocking.set_rule(None)
 
 
 # Whole runs, in processes of their own
@@ -568,17 +710,23 @@ from django.test.runner import DiscoverRunner
 from testkit.databases import guard
 
 class Runner(DiscoverRunner):
+    def run_tests(self, labels):
+        with guard.guarded_run(lasts=False):
+            return super().run_tests(labels)
+
     def setup_databases(self, **kwargs):
         aliases = kwargs["aliases"]
         guard.check_before(aliases, guard.GuardOptions())
-        with guard.blocking(aliases):
-            old_config = super().setup_databases(**kwargs)
+        guard.block(aliases, setting_up=True)
+        old_config = super().setup_databases(**kwargs)
         self.provided = guard.check_after(aliases)
+        guard.block(self.provided)
         return old_config
 
-    def run_suite(self, suite, **kwargs):
-        with guard.blocking(self.provided):
-            return super().run_suite(suite, **kwargs)
+    def teardown_databases(self, *args, **kwargs):
+        guard.block(self.provided, setting_up=True)
+        super().teardown_databases(*args, **kwargs)
+        guard.block_all()
 
 sys.exit(bool(Runner(verbosity=0, interactive=False).run_tests(["sample"])))
 """
@@ -645,6 +793,120 @@ def test_plain_test_beside_a_django_test(tmp_path: Path, real_file: Path) -> Non
     assert "RealDatabaseBlocked" not in ended.stderr
     with closing(sqlite3.connect(real_file)) as database:
         assert database.execute("SELECT id FROM customer").fetchall() == [(1,)]
+
+
+OUTLIVING = """
+import atexit, threading, unittest
+from django.db import connection
+from django.test import TestCase
+from shop.models import Item
+
+main = threading.main_thread()
+
+def write(name):
+    try:
+        Item.objects.create(name=name)
+        print(name, "has written")
+    except BaseException as error:
+        print(name, type(error).__name__)
+
+def outlive():
+    main.join()
+    write("thread")
+
+class T(TestCase):
+    def test_leaves_a_thread(self):
+        Item.objects.create(name="test")
+        threading.Thread(target=outlive).start()
+        atexit.register(write, "hook")
+"""
+
+
+@pytest.mark.parametrize("front", ["testkit", "manage.py"])
+def test_what_outlives_the_tests(project: Project, front: str) -> None:
+    """Under a command, threads and exit hooks that outlive the tests cannot write to the real database."""
+    real = project.folder / "real.sqlite3"
+    subprocess.run([sys.executable, "manage.py", "migrate"], cwd=project.folder, env=clean_environment(), check=True)
+    before = real.read_bytes()
+    project.tests(OUTLIVING)
+    ended = project.run(front=front)
+    assert ended.returncode == 0, ended.stderr
+    assert "thread RealDatabaseBlocked\nhook RealDatabaseBlocked\n" in ended.stdout
+    assert real.read_bytes() == before
+
+
+TWICE = """
+import django, sys
+django.setup()
+from django.core.management import call_command
+from shop.models import Item
+from testkit.runner import TestkitRunner
+
+call_command("migrate", verbosity=0)
+for number in range(2):
+    assert TestkitRunner(verbosity=0).run_tests(["shop"]) == 0
+    Item.objects.create(name=number)
+call_command("test", "shop", verbosity=0)
+assert Item.objects.count() == 2, Item.objects.count()
+"""
+
+
+def test_run_by_other_code(project: Project) -> None:
+    """Code that runs the tests has its databases again afterwards, and may run them several times."""
+    project.write({"program.py": TWICE})
+    project.tests(
+        """
+        from django.test import TestCase
+        from shop.models import Item
+
+        class T(TestCase):
+            def test_is_empty(self):
+                self.assertEqual(Item.objects.count(), 0)
+        """
+    )
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "program.py"],
+        cwd=project.folder,
+        env=clean_environment(DJANGO_SETTINGS_MODULE="settings"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_checks_and_own_set_up_have_the_test_database(project: Project) -> None:
+    """System checks, and what a project's runner does around set-up and tear-down, reach the test database."""
+    # A file, as databases in memory are never blocked.
+    project.settings('DATABASES["default"]["TEST"] = {"NAME": "test.sqlite3"}\nTEST_RUNNER = "runner.Runner"')
+    project.write(
+        {
+            "runner.py": """
+                from django.core.checks import register
+                from shop.models import Item
+                from testkit.runner import TestkitRunner
+
+                @register("database")
+                def check(databases=None, **kwargs):
+                    Item.objects.count()
+                    return []
+
+                class Runner(TestkitRunner):
+                    def setup_databases(self, **kwargs):
+                        config = super().setup_databases(**kwargs)
+                        Item.objects.create(name="seed")
+                        return config
+
+                    def teardown_databases(self, config, **kwargs):
+                        Item.objects.get().delete()
+                        super().teardown_databases(config, **kwargs)
+            """
+        }
+    )
+    project.tests("from django.test import TestCase\nclass T(TestCase):\n    def test_it(self): pass\n")
+    ended = project.run()
+    assert ended.returncode == 0, ended.stderr
+    assert not (project.folder / "real.sqlite3").exists()
 
 
 NO_SWITCH = """

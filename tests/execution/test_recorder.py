@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 import unittest
+from unittest import mock
 
 import pytest
 
@@ -107,19 +109,71 @@ def test_output_is_kept_by_test():
     assert (second.stdout, second.stderr, second.summary) == ("", "", "A docstring.")
 
 
-def test_an_interrupted_test_neither_passed_nor_failed():
-    """A test that is interrupted has begun and not ended; nobody claims an outcome for it."""
+def test_an_interrupted_test_tells_where_it_was():
+    """A test that is interrupted is an error with the line where it was, and the interrupt goes on."""
 
     class Interrupted(Plain):
         def test_pass(self):
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt("SIGINT")
 
     facts = []
     recorder = Recorder(facts.append, Capture(show=False))
     with recorder._capture, pytest.raises(KeyboardInterrupt):
         RecordedSuite(cases(Interrupted, "test_pass")).run(recorder)
-    assert any(isinstance(fact, TestStarted) for fact in facts)
-    assert not any(isinstance(fact, TestFinished) for fact in facts)
+    told = next(fact for fact in facts if isinstance(fact, TestFinished))
+    assert (told.outcome, told.problems[0].line) == (Outcome.ERROR, told.line + 1)
+
+
+def test_an_exit_outside_of_the_test_is_an_error_and_the_run_goes_on():
+    """sys.exit(), which unittest lets through outside of test methods, is an error of the test or fixture."""
+
+    class Exits(SetUpOutside):
+        def __call__(self, result=None):
+            sys.exit(0)
+
+    class ClassExits(Plain):
+        @classmethod
+        def setUpClass(cls):
+            sys.exit(0)
+
+    facts, recorder = run(
+        RecordedSuite([*cases(Exits, "test_pass"), *cases(ClassExits, "test_pass"), *cases(Plain, "test_pass")])
+    )
+    told = {fact.id.rpartition(".")[2]: fact.outcome for fact in facts if isinstance(fact, FixtureFinished)}
+    assert told["ClassExits"] is Outcome.ERROR
+    assert [fact.outcome for fact in facts if isinstance(fact, TestFinished)] == [Outcome.ERROR, Outcome.PASSED]
+    assert len(recorder.errors) == 2
+
+
+def test_a_docstring_that_cannot_be_had_is_no_problem():
+    """A shortDescription() that raises costs the summary, not the run."""
+
+    class Undescribed(Plain):
+        def shortDescription(self):
+            raise RuntimeError
+
+    facts, _ = run(RecordedSuite(cases(Undescribed, "test_pass")))
+    assert [fact.summary for fact in facts if isinstance(fact, TestFinished)] == [""]
+
+
+def test_no_test_can_set_the_clock():
+    """Mocks of the module ``time`` neither change what is recorded nor lose values to the recorder."""
+
+    class Mocked(Plain):
+        @mock.patch("time.time", side_effect=[1, 2])
+        @mock.patch("time.perf_counter", side_effect=[1, 9000])
+        def test_pass(self, perf_counter, now):
+            with self.subTest(i=1):
+                self.consume()
+
+        def consume(self):
+            assert (time.time(), time.time(), time.perf_counter()) == (1, 2, 1)
+
+    facts, _ = run(RecordedSuite(cases(Mocked, "test_pass")))
+    told = next(fact for fact in facts if isinstance(fact, TestFinished))
+    assert told.outcome is Outcome.PASSED
+    assert told.seconds < 60
+    assert abs(told.at - time.time()) < 60
 
 
 def test_exceptions_that_cannot_be_shown_are_shown():

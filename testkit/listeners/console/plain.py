@@ -124,6 +124,8 @@ class Console:
 
     def _tell(self, fact: TestFinished) -> None:
         title = self._title(fact.id, fact.class_id)
+        if fact.problems and fact.reason:
+            self._status(fact.id, title, Outcome.SKIPPED, fact.reason)  # and its tear-down raised then
         for problem in fact.problems:
             self._status(fact.id, title, problem.outcome)
         is_told_by_subtests = fact.id in self._told_in_part and fact.outcome in (Outcome.PASSED, Outcome.FAILED)
