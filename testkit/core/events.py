@@ -10,8 +10,6 @@ half: every run pays for the classes at its start, and twice for each test. Name
 Times are seconds: ``at`` is a Unix time stamp, ``seconds`` a duration measured where the test ran.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from enum import StrEnum
