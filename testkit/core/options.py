@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast, dataclass_transform
 
 from testkit.core.errors import OptionError
+from testkit.core.readers import READERS, Parse, boolean
 
 T = TypeVar("T")
 G = TypeVar("G", bound="OptionGroup")
-Parse = Callable[[Any], Any]
 
 
 class Option(NamedTuple):
@@ -55,7 +55,7 @@ def option(
         early: must be known before the settings are imported, so settings cannot give it.
         command_line: whether there is a flag at all.
     """
-    reader = parse or _PARSERS[type(default)]
+    reader = parse or READERS[type(default)]
     declaration = Option(default, help, reader, tuple(aliases), metavar, early, command_line)
     return cast(T, declaration)
 
@@ -89,77 +89,6 @@ class OptionGroup:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
-
-
-def boolean(value: Any) -> bool:
-    """Read a yes or no: a bool, or ``1 true yes on`` / ``0 false no off`` and nothing, in any case."""
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
-    if word in {"1", "true", "yes", "on"}:
-        return True
-    if word in {"", "0", "false", "no", "off"}:
-        return False
-    raise ValueError("give true or false")
-
-
-def whole_number(value: Any) -> int:
-    """Read a whole number of at least 0."""
-    try:
-        number = int(str(value))
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise ValueError("give a whole number, 0 or more")
-    return number
-
-
-def percentage(value: Any) -> float:
-    """Read a number from 0 to 100."""
-    try:
-        number = float(str(value))
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 100:
-        raise ValueError("give a number from 0 to 100")
-    return number
-
-
-def text(value: Any) -> str:
-    """Read text, which may not be empty."""
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("give some text")
-    return value
-
-
-def path(value: Any) -> Path:
-    """Read the path of a file or folder."""
-    if not isinstance(value, str | Path) or not str(value).strip():
-        raise ValueError("give a path")
-    return Path(value)
-
-
-def names(value: Any) -> tuple[str, ...]:
-    """Read names: text with commas between them, or a list of such (a flag may be repeated)."""
-    parts = [value] if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple | set | frozenset) or not all(isinstance(part, str) for part in parts):
-        raise ValueError("give names, separated by commas (in settings: a list of text)")
-    return tuple(name.strip() for part in parts for name in part.split(",") if name.strip())
-
-
-def one_of(*choices: str) -> Parse:
-    """Return a reader that takes one of ``choices``."""
-
-    def read(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(f"give one of {', '.join(choices)}")
-        return str(value)
-
-    return read
-
-
-_PARSERS: Mapping[type, Parse] = {bool: boolean, int: whole_number, str: text, tuple: names}
-_PARSERS = {**_PARSERS, type(Path()): path}
 
 
 class Source(NamedTuple):

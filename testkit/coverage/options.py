@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from testkit.core.options import OptionGroup, option, percentage
+from testkit.core.options import OptionGroup, option
+from testkit.core.readers import percentage
 
 
 class CoverageOptions(OptionGroup):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from testkit.core.options import names
+from testkit.core.readers import names
 
 LOCAL_NAMES = (
     "localhost",

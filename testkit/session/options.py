@@ -16,10 +16,10 @@ from testkit.core.options import (
     from_command_line,
     from_environment,
     from_settings,
-    names,
     option,
     resolve,
 )
+from testkit.core.readers import names
 from testkit.coverage.options import CoverageOptions
 from testkit.databases.guard import GuardOptions
 from testkit.listeners.console import ConsoleOptions

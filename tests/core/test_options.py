@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from testkit.core import options as o
+from testkit.core import readers
 from testkit.core.configuration import configuration_sources
 from testkit.core.errors import OptionError
 
@@ -18,8 +19,8 @@ class Group(o.OptionGroup):
     with_xunit: bool = o.option(default=False, help="Write it.", aliases=("--with-junit",))
     xunit_file: Path = o.option(default=Path("reports/xunit.xml"), help="Where.", metavar="FILE")
     slowest: int = o.option(default=5, help="How many: 100 % of them.")
-    cover_min: float = o.option(default=0.0, help="Least.", parse=o.percentage)
-    flavour: str = o.option(default="default", help="Which.", parse=o.one_of("default", "strict"))
+    cover_min: float = o.option(default=0.0, help="Least.", parse=readers.percentage)
+    flavour: str = o.option(default="default", help="Which.", parse=readers.one_of("default", "strict"))
     packages: tuple[str, ...] = o.option(default=(), help="Packages.")
     hosts: tuple[str, ...] = o.option(default=(), help="Hosts.", command_line=False)
     with_cov: bool = o.option(default=False, help="Measure.", early=True)

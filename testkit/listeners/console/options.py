@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from testkit.core.options import OptionGroup, one_of, option
+from testkit.core.options import OptionGroup, option
+from testkit.core.readers import one_of
 
 LEAST_COLUMNS, LEAST_ROWS = 10, 3
 """A terminal smaller than this has no room for a live line."""

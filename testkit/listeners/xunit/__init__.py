@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from testkit.core.bus import Listener
-from testkit.core.options import OptionGroup, one_of, option
+from testkit.core.options import OptionGroup, option
+from testkit.core.readers import one_of
 
 
 class XunitOptions(OptionGroup):
