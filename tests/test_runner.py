@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from testkit.core.events import RunFinished, RunStarted, TestFinished
+
+MISCOUNTS = sys.version_info[:3] == (3, 12, 1)
+"""The unittest of that release passes over tests that a decorator skips (python/cpython#106584)."""
 
 MIXED = """
 import unittest
@@ -84,9 +89,9 @@ def test_the_closing_line_and_the_status_are_djangos(project):
         runs,
         (["FAILED (failures=2, errors=2, skipped=2, expected failures=1, unexpected successes=1)"], 1),
     )
-    for run in runs.values():
+    for front, run in runs.items():
         assert "Found 10 test(s)." in run.stdout
-        assert "Ran 8 tests in" in run.stderr
+        assert "Ran 8 tests in" in run.stderr or (front == "stock" and MISCOUNTS)
 
 
 def test_each_test_has_its_fact(project):
@@ -149,6 +154,7 @@ def test_subtests_have_ids_of_their_own(project):
     assert outcomes(project) == {head: "passed"}
 
 
+@pytest.mark.skipif(MISCOUNTS, reason="the unittest of Python 3.12.1 says nothing of skipped tests at -v 2")
 def test_labels_tags_patterns_and_order_are_djangos(project):
     """Labels, --tag, --exclude-tag, -k, --reverse and --shuffle choose and order tests as stock Django does."""
     project.tests(MIXED)
