@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
 import unittest
@@ -77,6 +78,10 @@ class TestkitRunnerMixin(_Base):
             return self._list_tests(labels)
         with _command_errors():
             session = self._new_session()  # with coverage, under manage.py, the process begins anew here
+        if self._is_command:
+            # Django and the project stay until the process ends: the garbage collector need not walk over them again
+            # and again, least of all then. Not the tests, which are not loaded yet and do not stay.
+            gc.freeze()
         with _command_errors(), guard.guarded_run(lasts=self._is_command), session:
             try:
                 failures = super().run_tests(labels, **kwargs)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
 
 from testkit.core.events import RunFinished, RunStarted, TestFinished
+from tests.projects import clean_environment
 
 MISCOUNTS = sys.version_info[:3] == (3, 12, 1)
 """The unittest of that release passes over tests that a decorator skips (python/cpython#106584)."""
@@ -191,6 +193,33 @@ def test_timings_are_djangos(project):
     ]
     assert "Total database setup" in taken[0]
     assert taken[1:] == [taken[0]] * 2
+
+
+def test_what_is_loaded_before_the_tests_is_frozen_for_a_command_alone(project):
+    """The collector passes over what was loaded before the tests, but not over what another program has loaded."""
+    project.tests("""
+    import gc
+    from unittest import TestCase
+    class T(TestCase):
+        def test_frozen(self):
+            print("frozen:", gc.get_freeze_count() > 10_000)
+    """)
+    for front in ("testkit", "manage.py"):
+        assert "frozen: True" in project.run(front=front).stdout
+    project.write(
+        {
+            "program.py": """
+    import os, django
+    os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+    django.setup()
+    from django.core.management import call_command
+    call_command("test", verbosity=0)
+    """
+        }
+    )
+    run = [sys.executable, "program.py"]
+    done = subprocess.run(run, cwd=project.folder, env=clean_environment(), capture_output=True, text=True, check=True)
+    assert "frozen: False" in done.stdout
 
 
 def test_failfast_stops_and_names_what_did_not_run(project):
