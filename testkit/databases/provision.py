@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections
 
+from testkit.core.clock import clock
 from testkit.databases.targets import family_of, is_in_memory, name_of, shown
 
 
@@ -19,11 +19,11 @@ def timed(aliases: Iterable[str] | None) -> Iterator[dict[str, Any]]:
     It stays empty when there are none. ``seconds`` is wall time; ``text`` is the one line for the console.
     """
     report: dict[str, Any] = {}
-    started = time.perf_counter()
+    started = clock.seconds()
     yield report
     names = {alias: _describe(alias) for alias in (connections if aliases is None else aliases)}
     if names:
-        seconds = round(time.perf_counter() - started, 3)
+        seconds = round(clock.seconds() - started, 3)
         listed = ", ".join(f"{alias} ({name})" for alias, name in names.items())
         report |= {"databases": names, "seconds": seconds, "text": f"Databases: {listed} in {seconds:.2f} s"}
 

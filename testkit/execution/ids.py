@@ -1,4 +1,4 @@
-"""Stable ids of tests and subtests, and where their code is."""
+"""Stable ids of tests and subtests, what they are about, and where their code is."""
 
 from __future__ import annotations
 
@@ -37,6 +37,14 @@ def class_id(test: Any) -> str:
     if hasattr(test, "_dt_test"):
         return str(test.id()).rpartition(".")[0]
     return strclass(type(test))
+
+
+def summary_of(test: Any) -> str:
+    """Return the first line of the docstring of ``test``, empty where there is none or it cannot be had."""
+    try:
+        return str(test.shortDescription() or "")
+    except Exception:
+        return ""
 
 
 def subtest_id(subtest: Any) -> str:

@@ -25,7 +25,7 @@ from testkit.core.events import (
 )
 from testkit.core.text import cut_middle
 from testkit.execution.capture import LIMIT, Capture
-from testkit.execution.ids import Locator, class_id, subtest_id, test_id
+from testkit.execution.ids import Locator, class_id, subtest_id, summary_of, test_id
 from testkit.execution.processes import end_child
 from testkit.execution.sql import SqlLog
 
@@ -119,7 +119,7 @@ class Recorder(unittest.TestResult):
 
     def _begin(self, test: Any) -> None:
         id, class_ = test_id(test), class_id(test)
-        summary = _summary(test)
+        summary = summary_of(test)
         self._publish(TestStarted(id=id, class_id=class_, at=clock.now(), summary=summary, worker=self._worker))
         file, line = self._locator.of_test(test)
         self._notes = current.enter()
@@ -366,13 +366,6 @@ class _NoTest:
     """Stands for the test where a fixture has a problem, as unittest's own holder of such errors does."""
 
     failureException = None
-
-
-def _summary(test: Any) -> str:
-    try:
-        return str(test.shortDescription() or "")
-    except Exception:
-        return ""
 
 
 def _message(error: BaseException) -> str:

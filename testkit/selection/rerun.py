@@ -1,4 +1,4 @@
-"""Choosing tests by how they ended in the last run."""
+"""Choosing tests by how they ended when they last ran."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class RerunOptions(OptionGroup):
-    """Options that look at the last run."""
+    """Options that look at the last runs."""
 
     last_failed: bool = option(
         default=False,

@@ -16,9 +16,8 @@ from testkit.core.bus import Bus, Listener
 from testkit.core.clock import clock
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.events import RunFinished, RunMeasured, RunStarted
-from testkit.core.options import Options
+from testkit.core.options import Options, flag_of
 from testkit.core.tally import Tally
-from testkit.coverage.options import CoverageOptions
 from testkit.execution.capture import Capture
 from testkit.execution.ids import iterate, test_id
 from testkit.execution.interrupts import Interrupted, Interrupts
@@ -76,9 +75,10 @@ class Session:
         self._tell_what_has_no_effect()
         origin = self.options.settings["listeners"].origin
         self._own_listeners = [_import_listener(path, origin) for path in self.options[RunOptions].listeners]
-        if self.options[XunitOptions].with_xunit:
+        xunit = self.options[XunitOptions]
+        if xunit.with_xunit and xunit.place.is_file():
             # Should this run not come to its end, the last one's file must not be taken for its.
-            self.options[XunitOptions].xunit_file.unlink(missing_ok=True)
+            xunit.place.unlink()
         return self
 
     def __exit__(
@@ -87,13 +87,11 @@ class Session:
         self._stack.close()
 
     def _tell_what_has_no_effect(self) -> None:
-        switches = {"cover_": self.options[CoverageOptions].with_cov, "xunit_": self.options[XunitOptions].with_xunit}
-        for name, setting in self.options.settings.items():
-            for prefix, is_on in switches.items():
-                if name.startswith(prefix) and setting.origin.startswith("--") and not is_on:
-                    self.notice(
-                        f"{setting.origin} has no effect without --with-{'cov' if prefix == 'cover_' else 'xunit'}"
-                    )
+        settings = self.options.settings
+        for prefix, switch in (("cover_", "with_cov"), ("xunit_", "with_xunit")):
+            for name, setting in settings.items():
+                if name.startswith(prefix) and setting.origin.startswith("--") and not settings[switch].value:
+                    self.notice(f"{setting.origin} has no effect without {flag_of(switch)}")
 
     def notice(self, text: str) -> None:
         """Tell the user something about the run that is no fact of it."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any, TextIO
 
+from testkit.core.clock import clock
 from testkit.core.debugger import before_debugger
 from testkit.core.events import (
     Fact,
@@ -129,7 +129,7 @@ class LiveConsole(Console):
         self._draw()
 
     def _now_runs(self, worker: str, name: str) -> None:
-        self._running[worker] = (name, time.monotonic())
+        self._running[worker] = (name, clock.seconds())
         self._workers.add(worker)
         if self._thread is None and self._row is not None:
             # Not before the first test: worker processes may be forked until then, and forking and threads do not mix.
@@ -187,7 +187,7 @@ class LiveConsole(Console):
             yield f"{tally.bad} failed", "bad", False
         if tally.skipped and columns >= SHORTEST_WITH_BAR:
             yield f"{tally.skipped} skipped", "odd", False
-        now = time.monotonic()
+        now = clock.seconds()
         # A copy, made at once: the tests go on meanwhile.
         running = sorted(self._running.copy().values(), key=lambda item: item[1])
         if self._seconds_left is not None:
