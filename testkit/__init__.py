@@ -14,6 +14,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from testkit.core.current import attach as attach
     from testkit.core.current import record_property as record_property
+    from testkit.core.marks import no_split as no_split
+    from testkit.core.marks import resource as resource
+    from testkit.core.marks import timeout as timeout
     from testkit.databases.guard import refuse_production as refuse_production
     from testkit.logs import VerbosityLogging as VerbosityLogging
     from testkit.runner import TestkitRunner as TestkitRunner
@@ -24,8 +27,11 @@ _HOMES = {
     "TestkitRunnerMixin": "testkit.runner",
     "VerbosityLogging": "testkit.logs",
     "attach": "testkit.core.current",
+    "no_split": "testkit.core.marks",
     "record_property": "testkit.core.current",
     "refuse_production": "testkit.databases.guard",
+    "resource": "testkit.core.marks",
+    "timeout": "testkit.core.marks",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

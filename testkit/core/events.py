@@ -68,6 +68,29 @@ class RunStarted(NamedTuple):
     directory: str = ""
 
 
+class WorkerStarted(NamedTuple):
+    """A worker process is ready for tests; a replacement has the ``worker`` name of the one before it."""
+
+    worker: str
+    at: float
+    pid: int
+
+
+class WorkerLost(NamedTuple):
+    """A worker process ended, or was ended, before its work was done.
+
+    ``reason`` says how (a signal, an exit status, a time limit); ``running`` is the id of the test, class or module
+    that it was at, empty when it was at none; ``unsaved`` are the tests of its lease that had ended before: their
+    coverage data went with it.
+    """
+
+    worker: str
+    at: float
+    reason: str
+    running: str = ""
+    unsaved: tuple[str, ...] = ()
+
+
 class FixtureStarted(NamedTuple):
     """A class's or module's set-up or tear-down begins; ``id`` is the class's or module's own."""
 
@@ -80,7 +103,8 @@ class FixtureStarted(NamedTuple):
 class FixtureFinished(NamedTuple):
     """A class's or module's ``phase`` (``setUpClass``, ``tearDownModule``, …) ended.
 
-    A bad or skipped set-up accounts for all tests whose id lies below ``id``, unless it was ``interrupted``.
+    A bad or skipped set-up accounts for all tests whose id lies below ``id``, unless it was ``interrupted`` or is not
+    ``final``: then the tests are going to be tried again.
     """
 
     id: str
@@ -96,6 +120,8 @@ class FixtureFinished(NamedTuple):
     line: int = 0
     worker: str = ""
     interrupted: bool = False
+    attempt: int = 1
+    final: bool = True
 
 
 class TestStarted(NamedTuple):
@@ -180,6 +206,8 @@ class RunFinished(NamedTuple):
 
 Fact = (
     RunStarted
+    | WorkerStarted
+    | WorkerLost
     | FixtureStarted
     | FixtureFinished
     | TestStarted
@@ -193,6 +221,8 @@ FACTS: Mapping[str, type[Fact]] = {
     cls.__name__: cls
     for cls in (
         RunStarted,
+        WorkerStarted,
+        WorkerLost,
         FixtureStarted,
         FixtureFinished,
         TestStarted,

@@ -33,6 +33,17 @@ def whole_number(value: Any) -> int:
     return number
 
 
+def seconds(value: Any) -> float:
+    """Read a number of seconds of at least 0."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise ValueError("give a number of seconds, 0 or more")
+    return number
+
+
 def percentage(value: Any) -> float:
     """Read a number from 0 to 100."""
     try:
@@ -80,6 +91,7 @@ def one_of(*choices: str) -> Parse:
 READERS: Mapping[type, Parse] = {
     bool: boolean,
     int: whole_number,
+    float: seconds,
     str: text,
     tuple: names,
     type(Path()): path,

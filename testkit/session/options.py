@@ -22,6 +22,7 @@ from testkit.core.options import (
 from testkit.core.readers import names
 from testkit.coverage.options import CoverageOptions
 from testkit.databases.guard import GuardOptions
+from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions
 from testkit.listeners.xunit import XunitOptions
 from testkit.selection.rerun import RerunOptions
@@ -49,6 +50,7 @@ class RunOptions(OptionGroup):
 
 GROUPS: tuple[type[OptionGroup], ...] = (
     RunOptions,
+    ExecutionOptions,
     RerunOptions,
     ConsoleOptions,
     XunitOptions,
