@@ -6,27 +6,34 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import traceback
 import unittest
 from argparse import ArgumentParser
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.core.management import CommandError
 from django.db import connections
-from django.test.runner import DebugSQLTextTestResult, DiscoverRunner, PDBDebugResult
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test.runner import DebugSQLTextTestResult, DiscoverRunner, PDBDebugResult, parallel_type
 
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.options import add_arguments, declared
 from testkit.coverage.options import CoverageOptions
 from testkit.databases import guard, provision
 from testkit.databases.guard import GuardOptions
+from testkit.execution.cores import usable_cores
 from testkit.execution.ids import is_failed_import, iterate, test_id
 from testkit.execution.inline import RecordedSuite
+from testkit.execution.options import ExecutionOptions
 from testkit.session import GROUPS, Host, RunOptions, Session, resolve_options
+from testkit.session.parallel import ParallelRun
+from testkit.session.ways import Workers
 
 if TYPE_CHECKING:
     _Base = DiscoverRunner
@@ -50,7 +57,12 @@ class TestkitRunnerMixin(_Base):
         super().__init__(*args, **kwargs)
         with _command_errors():
             self.testkit_options = resolve_options(given, settings)
-        self._asked_for_parallel, self.parallel = self.parallel > 1, min(self.parallel, 1)
+        # Django's own ways of running in parallel, and of cloning databases for it, are not used.
+        self._workers_wanted, self.parallel = self.parallel, min(self.parallel, 1)
+        self._workers = 0
+        self._created: list[BaseDatabaseWrapper] = []
+        self._aliases: Iterable[str] | None = None
+        self._parallel: ParallelRun | None = None
         self._session: Session | None = None
         self._provided: frozenset[str] = frozenset()
         if issubclass(RecordedSuite, self.test_suite):
@@ -59,6 +71,8 @@ class TestkitRunnerMixin(_Base):
     @classmethod
     def add_arguments(cls, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
+        parallel = parser._option_string_actions["--parallel"]
+        parallel.type = _processes  # Django's own `auto` counts the cores of the machine, whoever else may use them
         cls.own_options = add_arguments(parser, GROUPS)
         # Django's parser knows whether it serves a command, whose process ends with it, or call_command().
         parser.set_defaults(testkit_is_command=bool(getattr(parser, "called_from_command_line", False)))
@@ -107,8 +121,6 @@ class TestkitRunnerMixin(_Base):
 
             measurement = measure.running() or measure.relaunch(coverage)
         self._session = session = Session(self.testkit_options, self._host(), measurement)
-        if self._asked_for_parallel:
-            session.notice("--parallel: this version has no parallel engine yet, so the tests run one after the other")
         if self.get_resultclass() not in (None, DebugSQLTextTestResult, PDBDebugResult):
             session.notice(f"get_resultclass() of {type(self).__name__} is not used: results are testkit's listeners'")
         if self.test_runner is not unittest.TextTestRunner:
@@ -156,6 +168,7 @@ class TestkitRunnerMixin(_Base):
             return suite
         tests = list(iterate(suite))
         selected = self._session.select(tests, self._rank)
+        self._workers = min(self._workers_wanted, len(selected))
         return suite if selected == tests else self.test_suite(selected)
 
     def _rank(self, test: Any) -> int:
@@ -174,6 +187,8 @@ class TestkitRunnerMixin(_Base):
             old_config = super().setup_databases(**kwargs)
         self._provided = guard.check_after(aliases)
         guard.block(self._provided)
+        self._created = [connection for connection, _, is_first in old_config or () if is_first]
+        self._aliases = aliases
         if self._session is not None and report:
             self._session.measured("databases", report)
         return old_config
@@ -181,14 +196,33 @@ class TestkitRunnerMixin(_Base):
     def run_suite(self, suite: Any, **kwargs: Any) -> Any:
         if self._session is None:
             return super().run_suite(suite, **kwargs)
-        session = self._session
+        session, workers = self._session, self._make_workers()
         # In the place of unittest's TextTestRunner: whatever a project's run_suite does around it is kept.
-        self.test_runner = cast(Any, lambda **_: session)
+        self.test_runner = cast(Any, lambda **_: SimpleNamespace(run=lambda suite: session.run(suite, workers)))
         return super().run_suite(suite, **kwargs)
+
+    def _make_workers(self) -> Workers | None:
+        """Return the workers that the tests run in; None for this process alone."""
+        if self._workers < 2:
+            return None
+        self._parallel = ParallelRun(
+            count=self._workers,
+            start_method=self.testkit_options[ExecutionOptions].start_method,
+            created=self._created,
+            aliases=self._aliases,
+            provided=self._provided,
+            parallel_suite=self.parallel_test_suite,
+            suite=self.test_suite,
+            debug=self.debug_mode,
+            hosts=self.testkit_options[GuardOptions].safe_database_hosts,
+        )
+        return self._parallel.workers(longest_first=self.shuffle is False and not self.reverse)
 
     def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
         guard.check_names(self._provided)
         guard.block(self._provided, setting_up=True)
+        if self._parallel is not None:
+            self._parallel.drop_databases()
         with self._quietly():
             super().teardown_databases(old_config, **kwargs)
         guard.block_all()
@@ -206,6 +240,12 @@ class TestkitRunnerMixin(_Base):
 
 class TestkitRunner(TestkitRunnerMixin, DiscoverRunner):
     """Django's ``DiscoverRunner`` with testkit."""
+
+
+def _processes(value: str) -> Any:
+    """Read ``--parallel``: as Django does, but for ``auto``, which stands for the cores that this process may use."""
+    number = parallel_type(value)
+    return int(os.environ.get("DJANGO_TEST_PROCESSES") or usable_cores()) if number == "auto" else number
 
 
 @contextmanager

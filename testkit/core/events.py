@@ -81,7 +81,8 @@ class WorkerLost(NamedTuple):
 
     ``reason`` says how (a signal, an exit status, a time limit); ``running`` is the id of the test, class or module
     that it was at, empty when it was at none; ``unsaved`` are the tests of its lease that had ended before: their
-    coverage data went with it.
+    coverage data went with it. ``stacks`` are those of its threads, if it could still tell. An empty ``worker`` is the
+    process of the run itself.
     """
 
     worker: str
@@ -89,6 +90,7 @@ class WorkerLost(NamedTuple):
     reason: str
     running: str = ""
     unsaved: tuple[str, ...] = ()
+    stacks: str = ""
 
 
 class FixtureStarted(NamedTuple):
@@ -136,7 +138,7 @@ class TestStarted(NamedTuple):
 
 
 class SubTestFinished(NamedTuple):
-    """A ``with self.subTest(...)`` block ended; ``test`` is the id of the test around it."""
+    """A ``with self.subTest(...)`` block ended; ``test`` is the id of the test around it, ``final`` as that has it."""
 
     id: str
     test: str
@@ -148,6 +150,7 @@ class SubTestFinished(NamedTuple):
     file: str = ""
     line: int = 0
     attempt: int = 1
+    final: bool = True
     worker: str = ""
 
 

@@ -62,9 +62,15 @@ class Journal:
             self._write(f"{',' if start else ''}{part[1:-1]}".encode("ascii"))
         self._write(b"]}\n")
 
+    def flush(self) -> None:
+        """Write what is held back: when facts come from elsewhere, the next one may be long in coming."""
+        if self._held:
+            self._write(self._held.encode("ascii"))
+            self._held = ""
+
     def close(self) -> None:
         """Close the file; facts that come later are not written."""
-        self._write(self._held.encode("ascii"))
+        self.flush()
         self._file.close()
 
 

@@ -31,6 +31,8 @@ class Tally:
         self.skipped = 0
         self.expected_failures = 0
         self.unexpected_successes = 0
+        self.flaky = 0
+        """Tests that failed, and passed when they were tried again."""
         self._awaited: dict[str, int] = {}
         self._fixtures: list[str] = []
 
@@ -39,9 +41,11 @@ class Tally:
             if fact.final:
                 self._count_test(fact)
         elif isinstance(fact, SubTestFinished):
-            self._count_subtest(fact)
+            if fact.final:
+                self._count_subtest(fact)
         elif isinstance(fact, FixtureFinished):
-            self._count_fixture(fact)
+            if fact.final:
+                self._count_fixture(fact)
         elif isinstance(fact, RunStarted):
             self.collected = len(fact.ids)
             self._awaited = Counter(fact.ids)  # two classes may have one name
@@ -68,6 +72,7 @@ class Tally:
 
     def _count_test(self, fact: TestFinished) -> None:
         self.ran += 1
+        self.flaky += fact.attempt > 1 and not fact.outcome.is_bad
         left = self._awaited.pop(fact.id, 1) - 1
         if left:
             self._awaited[fact.id] = left

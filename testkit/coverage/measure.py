@@ -13,11 +13,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from testkit.core.errors import TestkitError
 from testkit.core.events import Fact, FixtureFinished, FixtureStarted, TestFinished, TestStarted
 from testkit.coverage.configuration import (
+    DATA_FILE,
     configuration_file,
     configure,
     data_file,
@@ -66,6 +67,20 @@ class Measurement:
             self._coverage.stop()
             self._coverage.save()
 
+    def checkpoint(self) -> None:
+        """Write what was measured so far, and go on."""
+        self._coverage.save()
+
+    def for_workers(self) -> dict[str, Any]:
+        """Return what :func:`testkit.coverage.workers.measured` needs to measure a part of this run."""
+        for stale in parts_of(self._data_file) if self._adopted else ():
+            stale.unlink(missing_ok=True)
+        return {"options": vars(self._options), "file": str(self._data_file)}
+
+    @property
+    def _data_file(self) -> Path:
+        return DATA_FILE.absolute() if self._adopted else Path(self._coverage.config.data_file)
+
     def finish(self) -> CoverageResult:
         """End the measurement, write the reports that were asked for and return the figures.
 
@@ -100,6 +115,7 @@ class Measurement:
         reporter = Coverage(data_file=None, config_file=False) if self._adopted else Coverage(config_file=False)
         reporter.config = self._coverage.config.copy()
         if self._adopted:
+            self._take_in_parts()
             reporter.get_data().update(self._coverage.get_data())
             return reporter
         reporter.load()
@@ -107,6 +123,17 @@ class Measurement:
         if parts:
             reporter.combine([str(part) for part in parts])
         return reporter
+
+    def _take_in_parts(self) -> None:
+        """Give what workers measured to the owner of the measurement, who knows nothing of them."""
+        from coverage import CoverageData
+
+        for path in parts_of(self._data_file):
+            part = CoverageData(basename=str(path))
+            part.read()
+            self._coverage.get_data().update(part)
+            part.close(force=True)
+            path.unlink()
 
 
 def running() -> Measurement | None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from testkit.core.errors import ExitStatus
+
+_REAL_TIME = hasattr(signal, "SIGRTMIN")
+DUMP = signal.SIGRTMIN + 7 if _REAL_TIME else signal.SIGUSR2
+"""The signal at which a process of a run writes the stacks of its threads, even from within C code."""
+TIME_IS_UP = signal.SIGRTMIN + 8 if _REAL_TIME else signal.SIGUSR1
+"""The signal at which a run ends the test that it runs."""
 
 
 @contextmanager
@@ -39,3 +46,32 @@ def end_child(problems: list[str]) -> NoReturn:
     for text in problems:
         print(f"testkit: in a process that a test forked:\n{text}", file=sys.stderr, flush=True)
     os._exit(1 if problems else 0)
+
+
+def ending_of(status: int, cut_off: int) -> str:
+    """Return in words how a process ended whose status is ``status`` (``-N`` for signal N)."""
+    if status == cut_off:
+        return "it could not reach the run any more (a test has closed file descriptors that are not its own?)"
+    if status >= 0:
+        return f"the process ended with exit status {status} (os._exit?)"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hint = " (out of memory?)" if name == "SIGKILL" else ""
+    return f"the process was ended by {name}{hint}"
+
+
+def kill_group(leader: int, number: int) -> None:
+    """Send the signal ``number`` to the process group of ``leader``; nothing happens when there is none any more."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
+def is_stopped(process: int) -> bool:
+    """Return whether ``process`` is stopped (by SIGSTOP, or a debugger); where that cannot be told, it is."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except (OSError, IndexError):
+        return True

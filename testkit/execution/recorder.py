@@ -7,8 +7,8 @@ import sys
 import types
 import unittest
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 from unittest.util import strclass
 
 from testkit.core import current
@@ -24,12 +24,32 @@ from testkit.core.events import (
     TestStarted,
 )
 from testkit.core.text import cut_middle
-from testkit.execution.capture import LIMIT, Capture
+from testkit.execution.capture import LIMIT
 from testkit.execution.ids import Locator, class_id, subtest_id, summary_of, test_id
 from testkit.execution.processes import end_child
 from testkit.execution.sql import SqlLog
 
 Publish = Callable[[Fact], None]
+
+
+class Output(Protocol):
+    """What keeps the tests' output."""
+
+    def take(self) -> tuple[str, str]:
+        """Return what went to stdout and stderr since the last call."""
+
+    def showing(self) -> AbstractContextManager[None]:
+        """Show everything for the block, as a debugger needs it."""
+
+
+class LeakProbe(Protocol):
+    """What looks for things that a test leaves behind."""
+
+    def before(self) -> None:
+        """Look before the test."""
+
+    def after(self) -> tuple[str, ...]:
+        """Look after it, and return a line for each thing left behind."""
 
 
 class _Running:
@@ -69,17 +89,25 @@ class Recorder(unittest.TestResult):
     def __init__(
         self,
         publish: Publish,
-        capture: Capture,
+        capture: Output,
         *,
         failfast: bool = False,
         debug_sql: bool = False,
         keep_all_sql: bool = False,
         pdb: bool = False,
+        leaks: LeakProbe | None = None,
+        overdue: Callable[[], BaseException | None] = lambda: None,
         worker: str = "",
     ) -> None:
-        """``keep_all_sql``: also of tests that pass; ``pdb``: open the debugger where a test fails."""
+        """Publish by ``publish``.
+
+        ``keep_all_sql``: also of tests that pass. ``pdb``: open the debugger where a test fails. ``overdue`` returns
+        what was raised in the running test because its time was up: it fails even if it has caught that.
+        """
         super().__init__()
         self.failfast = failfast
+        self.attempt = 1
+        """Which attempt the tests are at that run now."""
         self._publish = publish
         self._capture = capture
         self._pdb = pdb
@@ -93,6 +121,8 @@ class Recorder(unittest.TestResult):
         self._notes = current.Notes()
         self._sql = SqlLog() if debug_sql else None
         self._keep_all_sql = keep_all_sql
+        self._leaks = leaks
+        self._overdue = overdue
 
     # Tests
 
@@ -113,6 +143,9 @@ class Recorder(unittest.TestResult):
         except BaseException:
             # sys.exit() and its kind, outside of what unittest calls the test: there, it is an error as well.
             self.addError(test, sys.exc_info())
+        overdue = self._overdue()
+        if overdue is not None and self._test is not None and not self._test.problems:
+            self.addError(test, (type(overdue), overdue, overdue.__traceback__))
         if os.getpid() != self._process:
             end_child([problem.traceback for problem in self._test.problems] if self._test else [])
         self._end()
@@ -120,11 +153,16 @@ class Recorder(unittest.TestResult):
     def _begin(self, test: Any) -> None:
         id, class_ = test_id(test), class_id(test)
         summary = summary_of(test)
-        self._publish(TestStarted(id=id, class_id=class_, at=clock.now(), summary=summary, worker=self._worker))
+        started = TestStarted(
+            id=id, class_id=class_, at=clock.now(), summary=summary, attempt=self.attempt, worker=self._worker
+        )
+        self._publish(started)
         file, line = self._locator.of_test(test)
         self._notes = current.enter()
         self._test = running = _Running(id, class_id=class_, summary=summary)
         running.file, running.line = file, line
+        if self._leaks is not None:
+            self._leaks.before()
 
     def _end(self) -> None:
         running, notes = self._test, self._notes
@@ -133,6 +171,8 @@ class Recorder(unittest.TestResult):
         if running is None:
             return
         seconds = clock.seconds() - running.started
+        if self._leaks is not None and (left := self._leaks.after()):
+            notes.measures["leaks"] = "\n".join(left)
         stdout, stderr = self._capture.take()
         outcome = running.settled()
         if outcome is None:
@@ -153,6 +193,7 @@ class Recorder(unittest.TestResult):
                 sql=SqlLog.formatted(running.sql) if running.sql and (outcome.is_bad or self._keep_all_sql) else "",
                 file=running.file,
                 line=running.line,
+                attempt=self.attempt,
                 worker=self._worker,
                 measures=notes.measures,
                 attachments=tuple(notes.attachments),
@@ -260,6 +301,7 @@ class Recorder(unittest.TestResult):
                 reason=reason,
                 file=running.file,
                 line=running.line,
+                attempt=self.attempt,
                 worker=self._worker,
             )
         )
@@ -326,6 +368,7 @@ class Recorder(unittest.TestResult):
                 line=line,
                 worker=self._worker,
                 interrupted=isinstance(passing_through, KeyboardInterrupt),
+                attempt=self.attempt,
             )
         )
 

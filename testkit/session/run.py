@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from unittest import TestResult
 
 from testkit.core import journal
 from testkit.core.bus import Bus, Listener
@@ -21,8 +24,12 @@ from testkit.core.tally import Tally
 from testkit.execution.capture import Capture
 from testkit.execution.ids import iterate, test_id
 from testkit.execution.interrupts import Interrupted, Interrupts
+from testkit.execution.options import ExecutionOptions
+from testkit.execution.pool import Policy
 from testkit.execution.processes import honest_exits
-from testkit.execution.recorder import Recorder
+from testkit.execution.recorder import Publish, Recorder
+from testkit.execution.stopping import StopWhen
+from testkit.execution.watchdog import RunTimedOut, Watchdog
 from testkit.listeners.console import ConsoleOptions, console_listener
 from testkit.listeners.durations import DurationsListener
 from testkit.listeners.xunit import XunitOptions, xunit_listener
@@ -30,6 +37,7 @@ from testkit.selection import durations, rerun
 from testkit.selection.durations import Durations
 from testkit.selection.rerun import RerunOptions
 from testkit.session.options import CACHE, REPORTS, RunOptions
+from testkit.session.ways import Inline, Pooled, UnitByUnit, Way, Workers, limits_of
 
 if TYPE_CHECKING:
     from testkit.coverage.measure import Measurement
@@ -67,6 +75,9 @@ class Session:
         self._below_minimum = ""
         self._run_id = ""
         self._own_listeners: list[Listener] = []
+        self._has_journal = False
+        self._flushes: list[Callable[[], None]] = []
+        self._started = 0.0
         # A test may change the working directory.
         self._journals, self._durations = (REPORTS / "journal").absolute(), (CACHE / "durations.json").absolute()
 
@@ -128,43 +139,144 @@ class Session:
 
     # Running
 
-    def run(self, suite: Any) -> Recorder:
+    def run(self, suite: Any, workers: Workers | None = None) -> TestResult:
         """Run the tests of ``suite`` and publish what happens, from RunStarted to RunFinished.
 
+        Args:
+            suite: the selected tests, in the order of the run.
+            workers: of a parallel run; else all runs in this process.
+
         Raises:
-            TestkitError: this session has run tests before.
+            TestkitError: this session has run tests before, or workers cannot be started.
         """
         if self._run_id:
             raise TestkitError("run_suite() of the project's runner runs tests a second time: one run has one suite")
         sys.stdout.flush()  # what Django has said so far comes before the tests, also where it is a file
-        self._listen()
+        options = self.options[ExecutionOptions]
+        rounds = 0 if options.until_fail and options.repeat < 2 else max(options.repeat, 1)
+        self._listen(is_parallel=workers is not None)
+        watchdog = self._start_watchdog(suite)
+        way = self._way(suite, workers, watchdog)
+        self._bus.subscribe(StopWhen(self._tally, self._most_failures(), way.stop))
         ids = tuple(test_id(test) for test in iterate(suite))
-        self._bus.publish(_run_started(self._run_id, ids))
+        self._bus.publish(_run_started(self._run_id, ids if options.until_fail else ids * rounds))
         for fact in self._early:
             self._bus.publish(fact)
-        capture = Capture(show=not self._host.buffer)
-        recorder = Recorder(
-            self._bus.publish,
-            capture,
-            failfast=self._host.failfast,
-            debug_sql=self._host.debug_sql,
-            keep_all_sql=self._host.verbosity > 1,
-            pdb=self._host.pdb,
-        )
         started = clock.seconds()
         ended_early = "an error outside of the tests"
         try:
-            with honest_exits(), capture, self.interrupts.stopping(recorder.stop):
-                suite.run(recorder)
-            if recorder.shouldStop:
-                ended_early = "--failfast" if self._host.failfast else "a test stopped the run"
-            else:
-                ended_early = ""
+            with self._surrounded(way, watchdog), self.interrupts.stopping(way.stop):
+                way.run(rounds)
+            ended_early = self._why_stopped() if way.stopped else ""
         except Interrupted:
             ended_early = ""
+        except RunTimedOut as error:
+            ended_early = str(error)
         finally:
             self._publish_end(clock.seconds() - started, ended_early)
-        return recorder
+        return way.result
+
+    def _way(self, suite: Any, workers: Workers | None, watchdog: Watchdog | None) -> Way:
+        options = self.options[ExecutionOptions]
+        if workers is not None:
+            return Pooled(
+                suite,
+                workers,
+                self.options,
+                self._bus,
+                durations.load(self._durations),
+                recording=self._recording(),
+                is_covered=self._measurement is not None,
+                tell=self.notice,
+                tick=self._tick,
+                watch=watchdog.watch_group if watchdog else lambda leader: None,
+            )
+        self._capture = Capture(show=not self._host.buffer)
+        if options.retries or options.repeat > 1 or options.until_fail:
+            policy = Policy(options.retries, options.retry_delay)
+            return UnitByUnit(suite, lambda publish: self._recorder(publish, watchdog), self._bus, policy)
+        return Inline(suite, self._recorder(self._bus.publish, watchdog))
+
+    def _recording(self) -> dict[str, bool]:
+        """Return the options of the recorder that workers have as well."""
+        host, options = self._host, self.options[ExecutionOptions]
+        return {
+            "failfast": host.failfast and not options.retries,
+            "debug_sql": host.debug_sql,
+            "keep_all_sql": host.verbosity > 1,
+            "leaks": options.leaks,
+        }
+
+    def _recorder(self, publish: Publish, watchdog: Watchdog | None) -> Recorder:
+        recording: dict[str, Any] = self._recording()
+        if recording.pop("leaks"):
+            from testkit.execution.leaks import LeakProbe
+
+            recording["leaks"] = LeakProbe()
+        if watchdog is not None:
+            recording["overdue"] = lambda: watchdog.overdue
+        return Recorder(publish, self._capture, pdb=self._host.pdb, **recording)
+
+    @contextmanager
+    def _surrounded(self, way: Way, watchdog: Watchdog | None) -> Iterator[None]:
+        """Set this process up for tests, if they run in it."""
+        if isinstance(way, Pooled):
+            yield
+            return
+        with honest_exits(), self._capture, watchdog.enforcing() if watchdog else nullcontext():
+            if watchdog:
+                self._bus.subscribe(watchdog)
+            yield
+
+    def _start_watchdog(self, suite: Any) -> Watchdog | None:
+        """Start the process that outlives this one, unless a debugger is wanted, which takes its time."""
+        if self._host.pdb or not self._has_journal:
+            return None
+        folder = Path(tempfile.mkdtemp(prefix="testkit-"))
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        options = self.options[ExecutionOptions]
+        limits = limits_of(list(iterate(suite)), options)
+        watchdog = Watchdog(
+            self._journals,
+            self._run_id,
+            folder,
+            self._reporting_command(),
+            limit_of=limits.of,
+            run_timeout=options.run_timeout,
+        )
+        self._stack.callback(watchdog.close)
+        return watchdog
+
+    def _reporting_command(self) -> list[str]:
+        """Return the command that writes the reports of this run from its journal."""
+        xunit = self.options[XunitOptions]
+        command = [sys.executable, "-m", "testkit", "report", f"--journal={self._journals}", f"--run={self._run_id}"]
+        if not xunit.with_xunit:
+            return [*command, "--no-with-xunit"]
+        return [*command, "--with-xunit", f"--xunit-file={xunit.place}", f"--xunit-flavour={xunit.xunit_flavour}"]
+
+    def _most_failures(self) -> int:
+        """Return at how many failures the run ends; 0 for none."""
+        options = self.options[ExecutionOptions]
+        return 1 if self._host.failfast or options.until_fail else options.max_failures
+
+    def _why_stopped(self) -> str:
+        options = self.options[ExecutionOptions]
+        if self._tally.bad and self._host.failfast:
+            return "--failfast"
+        if self._tally.bad and options.until_fail:
+            return "--until-fail"
+        if options.max_failures and self._tally.bad >= options.max_failures:
+            return f"--max-failures {options.max_failures}"
+        return "a test stopped the run"
+
+    def _tick(self) -> None:
+        """Do what is to be done several times a second while workers run tests."""
+        for flush in self._flushes:
+            flush()
+        limit = self.options[ExecutionOptions].run_timeout
+        if limit and clock.seconds() - self._started > limit:
+            raise RunTimedOut(f"the run took longer than --run-timeout {limit:g}")
 
     def _publish_end(self, seconds: float, stopped: str) -> None:
         interrupted = self.interrupts.received
@@ -188,21 +300,23 @@ class Session:
         else:
             self._early.append(fact)
 
-    def _listen(self) -> None:
+    def _listen(self, *, is_parallel: bool) -> None:
         host = self._host
         self._run_id = journal.new_run_id()
-        self._bus.subscribe(
-            console_listener(
-                sys.stderr,
-                self.options[ConsoleOptions],
-                self._tally,
-                verbosity=host.verbosity,
-                buffer=host.buffer,
-                durations=host.durations,
-                expected=lambda: durations.load(self._durations).tests,
-                live=not host.pdb,
-            )
+        self._started = clock.seconds()
+        console = console_listener(
+            sys.stderr,
+            self.options[ConsoleOptions],
+            self._tally,
+            verbosity=host.verbosity,
+            buffer=host.buffer,
+            durations=host.durations,
+            expected=lambda: durations.load(self._durations).tests,
+            live=not host.pdb,
+            threaded=not is_parallel,
         )
+        self._bus.subscribe(console)
+        self._flushes = [console.refresh]
         self._listen_to_files()
         if self._measurement is not None:
             self._bus.subscribe(self._measurement)
@@ -223,6 +337,8 @@ class Session:
             return
         self._stack.callback(writer.close)
         self._bus.subscribe(writer)
+        self._flushes.append(writer.flush)
+        self._has_journal = True
         self._bus.subscribe(DurationsListener(lambda *newer: durations.remember(self._durations, Durations(*newer))))
 
     # Ending
@@ -270,6 +386,8 @@ class Session:
             return ExitStatus.RUN_FAILED, f"the listener {failure.listener} failed:\n{failure.traceback}"
         if end.lost:
             return ExitStatus.RUN_FAILED, f"{len(end.lost)} tests were collected and never reported (see above)"
+        if self._tally.flaky and self.options[ExecutionOptions].flaky == "fail" and not self._tally.bad:
+            return ExitStatus.TESTS_FAILED, f"{self._tally.flaky} flaky tests, and --flaky=fail (see above)"
         if self._tally.nothing_ran and not self.options[RunOptions].allow_no_tests:
             return ExitStatus.NOTHING_RAN, "no test ran: check the labels and the pattern, or give --allow-no-tests"
         return self._status_of_tests(end, self._tally.bad if failures is None else failures)
@@ -282,7 +400,7 @@ class Session:
         if self._tally.bad:
             self.notice(f"suite_result() of the project's runner lets {self._tally.bad} failures pass")
         elif end.not_run:
-            return ExitStatus.RUN_FAILED, f"a test stopped the run, and {len(end.not_run)} did not run (see above)"
+            return ExitStatus.RUN_FAILED, f"{end.stopped}, and {len(end.not_run)} tests did not run (see above)"
         if self._below_minimum:
             return ExitStatus.RUN_FAILED, self._below_minimum
         return ExitStatus.PASSED, ""

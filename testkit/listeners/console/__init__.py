@@ -48,9 +48,11 @@ def console_listener(
     durations: int | None,
     expected: Callable[[], Mapping[str, float]],
     live: bool,
+    threaded: bool = True,
 ) -> Console:
     """Return the console for ``stream``: with a live line if it is a terminal and ``live`` (no debugger) allows it.
 
+    ``threaded`` says that this may have a thread to draw in; else somebody calls its ``refresh``.
     ``expected`` returns the seconds that tests took before, by id; it is called only if there is a live line.
     """
     kind: type[Console] = Console
@@ -63,5 +65,6 @@ def console_listener(
     if live and verbosity == 1 and wants_live_line(stream):
         from testkit.listeners.console.live import LiveConsole
 
-        kind, settings["expected"] = LiveConsole, expected()
+        kind = LiveConsole
+        settings |= {"expected": expected(), "threaded": threaded}
     return kind(stream, options, tally, **settings)

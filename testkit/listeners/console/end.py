@@ -19,6 +19,7 @@ def closing_line(tally: Tally, fact: RunFinished) -> tuple[str, str]:
         ("skipped", tally.skipped),
         ("expected failures", tally.expected_failures),
         ("unexpected successes", tally.unexpected_successes),
+        ("flaky", tally.flaky),
         ("not run", len(fact.not_run)),
         ("lost", len(fact.lost)),
     )

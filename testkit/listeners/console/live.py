@@ -14,7 +14,6 @@ from testkit.core.events import (
     Fact,
     FixtureFinished,
     FixtureStarted,
-    Outcome,
     RunFinished,
     RunStarted,
     TestFinished,
@@ -76,11 +75,15 @@ class LiveConsole(Console):
     """Shows a progress bar, counts, what runs now and for how long, and the time left by past durations."""
 
     def __init__(
-        self, stream: TextIO, options: ConsoleOptions, tally: Tally, *, expected: Mapping[str, float], **settings: Any
+        self, stream: TextIO, options: ConsoleOptions, tally: Tally, *, expected: Mapping[str, float], threaded: bool, **settings: Any
     ) -> None:
-        """``expected``: seconds by test id, of earlier runs; the rest is the console's."""
+        """``expected``: seconds by test id, of earlier runs; ``threaded``: draw by itself, or else when :meth:`refresh`
+        is called; the rest is the console's.
+        """
         super().__init__(stream, options, tally, **settings)
         self._expected = expected
+        self._threaded = threaded
+        self._drawn = 0.0
         self._row: BottomRow | None = None
         self._lock = threading.Lock()  # held while drawing, so that none comes after the row was given back
         self._stopped = threading.Event()
@@ -131,13 +134,19 @@ class LiveConsole(Console):
     def _now_runs(self, worker: str, name: str) -> None:
         self._running[worker] = (name, clock.seconds())
         self._workers.add(worker)
-        if self._thread is None and self._row is not None:
-            # Not before the first test: worker processes may be forked until then, and forking and threads do not mix.
+        if self._threaded and self._thread is None and self._row is not None:
             self._thread = threading.Thread(target=self._keep_drawing, name="testkit live line", daemon=True)
             self._thread.start()
 
     def _keep_drawing(self) -> None:
         while not self._stopped.wait(SECONDS_BETWEEN_DRAWS):
+            self._draw()
+
+    def refresh(self) -> None:
+        """Draw the line if it is time to."""
+        now = clock.seconds()
+        if now - self._drawn >= SECONDS_BETWEEN_DRAWS:
+            self._drawn = now
             self._draw()
 
     def _draw(self) -> None:
@@ -157,10 +166,10 @@ class LiveConsole(Console):
         if thread is not None:
             thread.join()
 
-    def _mark(self, outcome: Outcome) -> None:
+    def _write_mark(self, mark: str, colour: str) -> None:
         """Print no dots while the live line counts."""
         if self._row is None:
-            super()._mark(outcome)
+            super()._write_mark(mark, colour)
 
     # The line
 

@@ -18,6 +18,7 @@ from testkit.core.events import (
 )
 from testkit.core.tally import Tally
 from testkit.core.text import visible
+from testkit.core.verdict import Verdict, verdict
 from testkit.listeners.console.end import RULE, Slowest, closing_line
 from testkit.listeners.console.options import ConsoleOptions
 
@@ -81,6 +82,8 @@ class Console:
         self._begun = ""  # the test whose `-v 2` line waits for its end
         self._summaries: dict[str, str] = {}  # of running tests
         self._told_in_part: set[str] = set()  # running tests of which a subtest was told
+        self._tried_again: dict[str, str] = {}  # tests that failed and are tried again: the title and why
+        self._flaky: dict[str, str] = {}
         self._slowest = Slowest(options.slowest, SHORTEST_SHOWN)
         self._durations = None if durations is None else Slowest(durations or None)  # 0 stands for all of them
 
@@ -99,6 +102,9 @@ class Console:
             case RunFinished():
                 self._run_finished(fact)
 
+    def refresh(self) -> None:
+        """Draw what moves, for a console that has something that does."""
+
     # What happens, as it happens
 
     def _test_started(self, fact: TestStarted) -> None:
@@ -110,8 +116,15 @@ class Console:
             self._begun = fact.id
 
     def _test_finished(self, fact: TestFinished) -> None:
+        if not fact.final:
+            self._attempt_finished(fact)
+            return
         self._slowest.add(fact.seconds, fact.id)
         outcome = fact.outcome
+        if fact.attempt > 1 and not outcome.is_bad and fact.id in self._tried_again:
+            self._flaky[fact.id] = self._tried_again.pop(fact.id)
+        if fact.worker and not self._buffer and not outcome.is_bad:
+            self._show_output(fact)
         if outcome is Outcome.PASSED and self._verbosity == 1 and not self._told_in_part:
             self._mark(outcome)  # what most tests are
         else:
@@ -121,6 +134,25 @@ class Console:
         self._summaries.pop(fact.id, None)
         if fact.sql and not outcome.is_bad:
             self.write(f"{fact.sql}\n{RULE}\n")
+
+    def _attempt_finished(self, fact: TestFinished) -> None:
+        """Tell of an attempt that failed and is followed by another one; the others only lay the state for it."""
+        if not fact.outcome.is_bad:
+            return
+        title = self._title(fact.id, fact.class_id)
+        said = verdict(fact)
+        self._tried_again.setdefault(fact.id, f"{describe(fact.id, fact.class_id)}: {_why(said)}")
+        if self._verbosity > 1:
+            self._status(fact.id, title, fact.outcome, then=", to be tried again")
+        elif self._verbosity == 1:
+            self._write_mark("R", "odd")
+
+    def _show_output(self, fact: TestFinished) -> None:
+        """Show what a test printed in a worker, in one piece: it has no stream of its own to print it on."""
+        printed = self._printed(fact)
+        if printed:
+            lead = "\n" if self._begun or self._verbosity < 2 else ""
+            self.write(f"{lead}{describe(fact.id, fact.class_id)}:{printed}")
 
     def _tell(self, fact: TestFinished) -> None:
         title = self._title(fact.id, fact.class_id)
@@ -143,7 +175,7 @@ class Console:
             self._fail(Outcome.FAILED, f"{SEPARATOR}\nOUTPUT: {title}\n{RULE}\n{printed}{_queries(fact.sql)}\n")
 
     def _subtest_finished(self, fact: SubTestFinished) -> None:
-        if fact.outcome is Outcome.PASSED:
+        if fact.outcome is Outcome.PASSED or not fact.final:
             return
         self._told_in_part.add(fact.test)
         title = self._title(fact.test, fact.class_id, visible(fact.id.removeprefix(fact.test)))
@@ -152,6 +184,8 @@ class Console:
             self._fail(fact.outcome, self._block(title, fact.problem))
 
     def _fixture_finished(self, fact: FixtureFinished) -> None:
+        if not fact.final:
+            return  # the attempts of its tests tell of it
         self._slowest.add(fact.seconds, f"{fact.id} ({fact.phase})")
         title = visible(f"{fact.phase} ({fact.id})")
         if fact.outcome is Outcome.SKIPPED:
@@ -167,7 +201,7 @@ class Console:
         title = describe(id, class_id) + parameters
         return f"{title}\n{visible(summary)}" if summary else title
 
-    def _status(self, id: str, title: str, outcome: Outcome, reason: str = "") -> None:
+    def _status(self, id: str, title: str, outcome: Outcome, reason: str = "", then: str = "") -> None:
         """Say how ``id`` ended: by a mark, or at the end of its line, which is begun (again) if it must be."""
         if self._verbosity < 2:
             self._mark(outcome)
@@ -176,11 +210,14 @@ class Console:
             self.write(f"{chr(10) if self._begun else ''}{title} ... ")
         self._begun = ""
         word = f"skipped {reason!r}" if outcome is Outcome.SKIPPED else _WORDS[outcome]
-        self.write(f"{self.paint(word, _colour_of(outcome))}\n")
+        self.write(f"{self.paint(word + then, _colour_of(outcome))}\n")
 
     def _mark(self, outcome: Outcome) -> None:
         if self._verbosity == 1:
-            self.write(_DOTS[outcome], "" if outcome is Outcome.PASSED else _colour_of(outcome))
+            self._write_mark(_DOTS[outcome], "" if outcome is Outcome.PASSED else _colour_of(outcome))
+
+    def _write_mark(self, mark: str, colour: str) -> None:
+        self.write(mark, colour)
 
     def _fail(self, outcome: Outcome, text: str) -> None:
         if self._at_end:
@@ -192,8 +229,8 @@ class Console:
             self.write(f"{lead}{rule}{text}")
 
     def _printed(self, fact: TestFinished | FixtureFinished) -> str:
-        if not self._buffer:
-            return ""
+        if not self._buffer and not fact.worker:
+            return ""  # it was shown as it came
         parts = ((name, text) for name, text in (("Stdout", fact.stdout), ("Stderr", fact.stderr)) if text)
         return "".join(f"\n{name}:\n{text}" + ("" if text.endswith("\n") else "\n") for name, text in parts)
 
@@ -218,6 +255,7 @@ class Console:
         self.write(*closing_line(self._tally, fact))
         self._name(fact.lost, "Lost: collected, and never reported", limit=20)
         self._name(fact.not_run, "Not run", limit=3)
+        self._name(tuple(self._flaky.values()), "Flaky: failed, and passed when tried again", limit=20)
         if self._verbosity > 0:
             self.write(self._slowest.table())
 
@@ -261,6 +299,10 @@ def describe(id: str, class_id: str) -> str:
     """Return a test's name as unittest prints it: ``test_x (app.tests.Case.test_x)``."""
     name = id.removeprefix(f"{class_id}.") if class_id else ""
     return visible(f"{name} ({id})" if name else id)
+
+
+def _why(said: Verdict | None) -> str:
+    return (said.message or said.type).partition("\n")[0] if said else ""
 
 
 def _queries(sql: str) -> str:

@@ -1,0 +1,203 @@
+"""The databases of worker processes: each has a clone of the run's test databases for itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from testkit.core.errors import TestkitError
+from testkit.core.paths import path_below
+from testkit.databases import guard
+from testkit.databases.blocking import close_connections
+from testkit.databases.guard import GuardOptions
+from testkit.databases.targets import family_of, is_in_memory, name_of, sqlite_file
+
+
+class Clones:
+    """Makes and drops the clones of a run's test databases, one set for each worker.
+
+    A database of SQLite in memory needs none where workers are forked: the fork is one.
+    """
+
+    def __init__(
+        self,
+        created: Iterable[BaseDatabaseWrapper],
+        provided: Iterable[str],
+        folder: Path,
+        *,
+        forks: bool,
+        init_worker: str = "",
+    ) -> None:
+        """Clone the databases of the connections ``created``.
+
+        Args:
+            created: one connection for each test database that was made.
+            provided: the aliases that have a test database, for the guard.
+            folder: where files for the workers go.
+            forks: whether the workers are forked from this process.
+            init_worker: the dotted path of the project's own ``ParallelTestSuite`` class, whose ``init_worker`` sets
+                forked workers up in the place of Django's.
+        """
+        self._created = list(created)
+        self._provided = sorted(provided)
+        self._folder = folder
+        self._forks = forks
+        self._init_worker = init_worker if forks else ""
+        self._made: set[str] = set()
+
+    def lease(self, worker: str) -> dict[str, Any]:
+        """Make fresh clones for ``worker``, in the place of those it had, and return what :func:`cloned` needs.
+
+        Raises:
+            TestkitError: a database cannot be cloned.
+        """
+        guard.block(self._provided, setting_up=True)
+        try:
+            restored = {}
+            for connection in self._created:
+                if family_of(connection) == "sqlite3" and is_in_memory(name_of(connection)):
+                    if not self._forks:
+                        restored[connection.alias] = str(self._written(connection))
+                else:
+                    self._clone(connection, worker)
+        finally:
+            guard.block(self._provided)
+        # What is open here would be open in a forked worker as well, on one and the same socket.
+        close_connections()
+        return {
+            "provided": self._provided,
+            "restored": restored,
+            "settings": {} if self._forks else {alias: connections[alias].settings_dict for alias in self._provided},
+            "serialized": {} if self._forks else self._serialized(),
+            "init_worker": self._init_worker,
+        }
+
+    def _clone(self, connection: BaseDatabaseWrapper, worker: str) -> None:
+        if worker in self._made:
+            _free(connection, worker)
+        try:
+            connection.creation.clone_test_db(suffix=worker, verbosity=0, autoclobber=True, keepdb=False)
+        except (SystemExit, Exception) as error:
+            raise TestkitError(
+                f'the test database of "{connection.alias}" cannot be cloned for worker {worker}: '
+                f"{error if isinstance(error, Exception) else 'see above'}"
+            ) from error
+        self._made.add(worker)
+
+    def _written(self, connection: BaseDatabaseWrapper) -> Path:
+        """Return the file that the database in memory was written to."""
+        path = path_below(self._folder, f"{connection.alias}.sqlite3")
+        if not path.exists():
+            connection.ensure_connection()
+            target = sqlite3.connect(path)
+            connection.connection.backup(target)
+            target.close()
+        return path
+
+    def _serialized(self) -> dict[str, str]:
+        contents = {alias: getattr(connections[alias], "_test_serialized_contents", "") for alias in self._provided}
+        return {alias: text for alias, text in contents.items() if text}
+
+    def drop(self) -> None:
+        """Drop all clones."""
+        for connection in self._created:
+            for worker in sorted(self._made):
+                _free(connection, worker)
+                # As Django drops its own.
+                with suppress(FileNotFoundError):
+                    connection.creation.destroy_test_db(suffix=worker, verbosity=0, keepdb=False)
+        self._made.clear()
+
+
+def _free(connection: BaseDatabaseWrapper, worker: str) -> None:
+    """End what a killed worker may have left open at its clone, which could not be dropped else."""
+    name = connection.creation.get_test_db_clone_settings(worker)["NAME"]
+    if family_of(connection) == "postgresql":
+        with connection.creation._nodb_cursor() as cursor:  # type: ignore[attr-defined]
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+    elif family_of(connection) == "sqlite3":
+        for suffix in ("-journal", "-wal", "-shm"):
+            Path(f"{sqlite_file(name)}{suffix}").unlink(missing_ok=True)
+
+
+@contextmanager
+def cloned(worker: str, data: Mapping[str, Any]) -> Iterator[None]:
+    """Point the connections of this process, a worker's, at its clones; ``data`` is what :meth:`Clones.lease` gave."""
+    from django.test import runner
+
+    provided = data["provided"]
+    for alias, settings in data["settings"].items():
+        connections[alias].settings_dict.update(settings)
+    for alias, contents in data["serialized"].items():
+        connections[alias]._test_serialized_contents = contents  # type: ignore[attr-defined]
+    guard.block(provided, setting_up=True)
+    if data["init_worker"]:
+        _call_init_worker(data["init_worker"], worker, provided)
+    else:
+        runner._worker_id = int(worker)  # type: ignore[attr-defined]  # projects read it
+        for alias in provided:
+            if alias in data["restored"]:
+                _restore(connections[alias], worker, data["restored"][alias])
+            else:
+                connections[alias].creation.setup_worker_connection(int(worker))
+    guard.block(provided)
+    yield
+    connections.close_all()
+
+
+def _restore(connection: BaseDatabaseWrapper, worker: str, path: str) -> None:
+    """Fill a database in memory from the file at ``path``."""
+    connection.close()
+    connection.settings_dict["NAME"] = f"file:memorydb_{connection.alias}_{worker}?mode=memory&cache=shared"
+    source = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    connection.connect()
+    source.backup(connection.connection)
+    source.close()
+
+
+def _call_init_worker(path: str, worker: str, aliases: Iterable[str]) -> None:
+    from django.utils.module_loading import import_string
+
+    suite: Any = import_string(path)
+    suite.init_worker.__func__(
+        _Counter(int(worker) - 1),
+        None,
+        None,
+        suite.process_setup.__func__,
+        suite.process_setup_args,
+        None,
+        set(aliases),
+    )
+
+
+class _Counter:
+    """What Django's workers draw their number from; here the number is given."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    @contextmanager
+    def get_lock(self) -> Iterator[None]:
+        """Lock nothing: this counter is not shared."""
+        yield
+
+
+@contextmanager
+def django_set_up(worker: str, data: Mapping[str, Any]) -> Iterator[None]:
+    """Set Django up in a worker process that was not forked, as the run did in its own.
+
+    ``data`` has the aliases that tests use, ``debug`` (of ``--debug-mode``) and the ``hosts`` that the guard allows.
+    """
+    import django
+    from django.test.utils import setup_test_environment
+
+    django.setup()
+    guard.check_before(data["aliases"], GuardOptions(safe_database_hosts=tuple(data["hosts"])))
+    setup_test_environment(debug=data["debug"])
+    yield

@@ -1,0 +1,39 @@
+"""The stacks that faulthandler writes, without the frames that are the runner's."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+_OWN_FOLDER = os.path.dirname(__file__) + os.sep
+_FRAME = re.compile(r'  File "(?P<file>.*)", line \d+ in (?P<function>.*)')
+
+
+def stacks_in(path: Path) -> str:
+    """Return the stacks of all threads that the file at ``path`` has, from the tests' frames inward; empty for none."""
+    with suppress(OSError):
+        return shortened(path.read_text("utf-8", "backslashreplace")).strip()
+    return ""
+
+
+def shortened(stacks: str) -> str:
+    """Return ``stacks`` (most recent call first) without what lies outside of a test: unittest, Django, the runner."""
+    shown: list[str] = []
+    is_outside = False
+    for line in stacks.splitlines():
+        frame = _FRAME.fullmatch(line)
+        if frame is None:
+            is_outside = False
+        elif frame["file"].startswith(_OWN_FOLDER) or frame["function"].startswith("_callTest"):
+            is_outside = True
+        if not is_outside:
+            shown.append(line)
+    return "\n".join(shown)
+
+
+def forget_stacks(path: Path) -> None:
+    """Empty the file of stacks: earlier ones say nothing of what happens now."""
+    with suppress(OSError):
+        os.truncate(path, 0)

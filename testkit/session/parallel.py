@@ -1,0 +1,104 @@
+"""The workers of a parallel run: how many, how they are started, and what is set up in each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test.runner import ParallelTestSuite
+
+from testkit.coverage import measure
+from testkit.databases.clones import Clones
+from testkit.databases.targets import family_of
+from testkit.execution.worker import Surrounding
+from testkit.session.ways import Workers
+
+_FRESH_FILE, _FRESH_ON_SERVER = 0.1, 0.5
+"""Seconds that a worker with a fresh database costs, roughly."""
+
+
+class ParallelRun:
+    """What a front knows of the workers of its run."""
+
+    def __init__(
+        self,
+        *,
+        count: int,
+        start_method: str,
+        created: Sequence[BaseDatabaseWrapper],
+        aliases: Iterable[str] | None,
+        provided: Iterable[str],
+        parallel_suite: type[Any],
+        suite: type[Any],
+        debug: bool,
+        hosts: Sequence[str],
+    ) -> None:
+        """Describe the workers.
+
+        Args:
+            count: how many there are.
+            start_method: of ``multiprocessing``, or ``auto`` for its own choice.
+            created: one connection for each test database that was made.
+            aliases: those that tests use; all when None.
+            provided: the aliases that have a test database.
+            parallel_suite: the runner's ``parallel_test_suite``, of which a project's own ``init_worker`` is called.
+            suite: the runner's ``test_suite``, which runs the tests.
+            debug: ``--debug-mode``.
+            hosts: the hosts that the production guard allows.
+        """
+        self._count = count
+        if start_method != "auto":
+            multiprocessing.set_start_method(start_method, force=True)  # Django asks for it, too
+        self._method = multiprocessing.get_start_method()
+        self._created = list(created)
+        self._aliases = None if aliases is None else sorted(aliases)
+        self._provided = sorted(provided)
+        self._suite = suite
+        has_own = parallel_suite.init_worker is not ParallelTestSuite.init_worker
+        self._init_worker = _path_of(parallel_suite) if has_own else ""
+        self._debug, self._hosts = debug, list(hosts)
+        self._clones: Clones | None = None
+
+    def workers(self, *, longest_first: bool, rank_of: Callable[[Any], int] | None = None) -> Workers:
+        """Return what the session needs to know of the workers."""
+        needs_server = any(family_of(connection) != "sqlite3" for connection in self._created)
+        return Workers(
+            number=self._count,
+            start_method=self._method,
+            suite=_path_of(self._suite),
+            surroundings=self._surroundings,
+            longest_first=longest_first,
+            rank_of=rank_of,
+            fresh_seconds=_FRESH_ON_SERVER if needs_server else _FRESH_FILE,
+        )
+
+    def _surroundings(self, worker: str, folder: Path) -> Sequence[Surrounding]:
+        """Make the databases of ``worker``, and return what it is to set up."""
+        if self._clones is None:
+            self._clones = Clones(
+                self._created, self._provided, folder, forks=self._method == "fork", init_worker=self._init_worker
+            )
+        surroundings = []
+        measurement = measure.running()
+        if measurement is not None:  # first, as the others import the project where the worker is no fork
+            surroundings.append(Surrounding("testkit.coverage.workers.measured", measurement.for_workers()))
+        if self._method != "fork":
+            data = {"aliases": self._aliases, "debug": self._debug, "hosts": self._hosts}
+            surroundings.append(Surrounding("testkit.databases.clones.django_set_up", data))
+        surroundings.append(Surrounding("testkit.databases.clones.cloned", self._clones.lease(worker)))
+        own = Path(tempfile.mkdtemp(prefix=f"{worker}.", dir=folder))  # not that of the worker whose place it takes
+        surroundings.append(Surrounding("testkit.execution.isolation.isolated", own))
+        return surroundings
+
+    def drop_databases(self) -> None:
+        """Drop the databases of all workers."""
+        if self._clones is not None:
+            self._clones.drop()
+
+
+def _path_of(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
