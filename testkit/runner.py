@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
+from unittest import TestResult
 
 from django.conf import settings
 from django.core.management import CommandError
@@ -32,10 +33,11 @@ from testkit.execution.ids import is_failed_import, iterate, test_id
 from testkit.execution.inline import RecordedSuite
 from testkit.execution.options import ExecutionOptions
 from testkit.session import GROUPS, Host, RunOptions, Session, resolve_options
-from testkit.session.parallel import ParallelRun
-from testkit.session.ways import Workers
 
 if TYPE_CHECKING:
+    from testkit.session.parallel import ParallelRun
+    from testkit.session.pooled import Workers
+
     _Base = DiscoverRunner
 else:
     _Base = object
@@ -84,6 +86,8 @@ class TestkitRunnerMixin(_Base):
             CommandError: the run itself failed or was interrupted; ``returncode`` is the exit status.
         """
         options = self.testkit_options[RunOptions]
+        if options.in_order:
+            self.reorder_by = cast(Any, ())
         labels = list(test_labels or self.default_labels)
         if options.show_options:
             print(self.testkit_options.describe())
@@ -107,6 +111,8 @@ class TestkitRunnerMixin(_Base):
                         "sys.exit(0) was called outside of the tests: the run is not complete"
                     ) from error
                 raise
+            if self.testkit_options[ExecutionOptions].find_pollution:
+                return 0
             session.finish()
             status, reason = session.status(failures)
         if reason:
@@ -196,17 +202,20 @@ class TestkitRunnerMixin(_Base):
     def run_suite(self, suite: Any, **kwargs: Any) -> Any:
         if self._session is None:
             return super().run_suite(suite, **kwargs)
-        session, workers = self._session, self._make_workers()
+        if self.testkit_options[ExecutionOptions].find_pollution:
+            self._session.find_pollution(suite, self._describe_workers(1), self._arguments_of_selection())
+            return TestResult()
+        session, workers = self._session, self._describe_workers(self._workers) if self._workers > 1 else None
         # In the place of unittest's TextTestRunner: whatever a project's run_suite does around it is kept.
         self.test_runner = cast(Any, lambda **_: SimpleNamespace(run=lambda suite: session.run(suite, workers)))
         return super().run_suite(suite, **kwargs)
 
-    def _make_workers(self) -> Workers | None:
-        """Return the workers that the tests run in; None for this process alone."""
-        if self._workers < 2:
-            return None
+    def _describe_workers(self, count: int) -> Workers:
+        """Return what the session needs to know of the workers that the tests run in."""
+        from testkit.session.parallel import ParallelRun  # here, as it brings what only parallel runs need
+
         self._parallel = ParallelRun(
-            count=self._workers,
+            count=count,
             start_method=self.testkit_options[ExecutionOptions].start_method,
             created=self._created,
             aliases=self._aliases,
@@ -217,6 +226,11 @@ class TestkitRunnerMixin(_Base):
             hosts=self.testkit_options[GuardOptions].safe_database_hosts,
         )
         return self._parallel.workers(longest_first=self.shuffle is False and not self.reverse)
+
+    def _arguments_of_selection(self) -> list[str]:
+        """Return the arguments by which a run finds the tests of this one."""
+        settings_module = os.environ.get("DJANGO_SETTINGS_MODULE")
+        return [f"--settings={settings_module}"] if settings_module else []
 
     def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
         guard.check_names(self._provided)

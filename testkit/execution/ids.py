@@ -7,10 +7,13 @@ import os
 import re
 import sys
 import unittest
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 from unittest.util import strclass
+
+Tests = Mapping[str, Sequence[Any]]
+"""The test cases of a run by id; several may have one id."""
 
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _LONGEST_REPR = 300
@@ -138,3 +141,11 @@ def iterate(suite: Iterable[Any]) -> Iterable[Any]:
             yield from iterate(test)
         else:
             yield test
+
+
+def tests_by_id(tests: Iterable[Any]) -> Tests:
+    """Return ``tests`` by id, in their order; several may have one id."""
+    found: dict[str, list[Any]] = {}
+    for test in tests:
+        found.setdefault(test_id(test), []).append(test)
+    return found

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from enum import Enum, auto
+from enum import Enum
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from testkit.core.clock import clock
 from testkit.core.events import Fact, FixtureFinished, FixtureStarted, TestFinished, TestStarted
 from testkit.execution.channel import Lines, Message, decoded, encoded
 from testkit.execution.leases import Lease
+from testkit.execution.limits import Limits
 from testkit.execution.outputs import Files
 from testkit.execution.processes import DUMP, is_stopped, kill_group
 from testkit.execution.stacks import forget_stacks, stacks_in
@@ -34,24 +35,6 @@ STARTING = 300.0
 _CHUNK = 1 << 18
 
 
-class Limits(NamedTuple):
-    """How long things may take, in seconds; 0 stands for no limit."""
-
-    test: float = 0.0
-    """A test that says nothing else, and a fixture."""
-    own: Mapping[str, float] = {}
-    """Tests that say something else, by id."""
-    slow: float = 0.0
-    """After which a test that runs is told of."""
-
-    def of(self, id: str) -> float:
-        """Return the limit of the test or fixture ``id``."""
-        return self.own.get(id, self.test)
-
-
-NO_LIMITS = Limits()
-
-
 class State(Enum):
     """What a worker is at."""
 
@@ -59,8 +42,7 @@ class State(Enum):
     IDLE = "it had nothing to do"
     BUSY = "it had a lease and ran no test"
     ENDING = "it was to end (a thread or an exit handler keeps it?)"
-    DOOMED = auto()
-    """It is being ended by force."""
+    DOOMED = "it was being ended"
 
 
 class Running(NamedTuple):

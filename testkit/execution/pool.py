@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import random
 import selectors
 import signal
 import sys
@@ -24,12 +23,14 @@ from testkit.core.clock import clock
 from testkit.core.errors import TestkitError
 from testkit.core.events import Fact, WorkerStarted
 from testkit.execution.channel import Message
+from testkit.execution.ids import Tests
 from testkit.execution.leases import Lease
+from testkit.execution.limits import NO_LIMITS, ONCE, Limits, Policy
 from testkit.execution.losses import end_of, loss_of, quarantined
-from testkit.execution.members import NO_LIMITS, STACK_TIME, TERMINATION, Limits, Member, Running, State
+from testkit.execution.members import STACK_TIME, TERMINATION, Member, Running, State
 from testkit.execution.outputs import Files
 from testkit.execution.processes import ending_of, kill_group
-from testkit.execution.worker import CUT_OFF, Assignment, Control, Surrounding, Tests, main
+from testkit.execution.worker import CUT_OFF, Assignment, Control, Surrounding, main
 from testkit.selection.order import Fresh, Queue, Unit
 
 TICK = 0.2
@@ -38,20 +39,6 @@ DEATHS_OF_A_CLASS = 2
 """How many workers a class may take with it; what is left of it does not run."""
 STARTS = 3
 """How often in a row workers may die before they are ready."""
-
-
-class Policy(NamedTuple):
-    """How often tests are tried again, and after how many seconds (give or take a half of them)."""
-
-    retries: int = 0
-    delay: float = 0.0
-
-    def pause(self) -> float:
-        """Return the seconds to wait before an attempt."""
-        return self.delay * random.uniform(0.5, 1.5)
-
-
-ONCE = Policy()
 
 
 class Plan(NamedTuple):

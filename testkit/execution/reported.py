@@ -7,7 +7,7 @@ from typing import Any
 from unittest.suite import _ErrorHolder  # type: ignore[attr-defined]  # what unittest itself puts in these lists
 
 from testkit.core.events import Fact, FixtureFinished, Outcome, Problem, SubTestFinished, TestFinished
-from testkit.execution.worker import Tests
+from testkit.execution.ids import Tests
 
 
 class Reported(unittest.TestResult):

@@ -115,11 +115,3 @@ def _may_be_split(cls: type) -> bool:
 
 def _is_library(cls: type) -> bool:
     return cls.__module__.partition(".")[0] in _LIBRARIES or cls is unittest.TestCase
-
-
-def tests_by_id(tests: Iterable[Any]) -> dict[str, list[Any]]:
-    """Return ``tests`` by id, in their order; several may have one id."""
-    found: dict[str, list[Any]] = {}
-    for test in tests:
-        found.setdefault(test_id(test), []).append(test)
-    return found

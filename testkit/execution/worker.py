@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 from testkit.core.clock import clock
 from testkit.core.events import Fact, Outcome, Problem, TestFinished
 from testkit.execution.channel import Channel, ChannelBroken, PipeChannel
-from testkit.execution.ids import iterate, test_id
+from testkit.execution.ids import Tests, iterate, test_id
 from testkit.execution.inline import RecordedSuite
 from testkit.execution.outputs import Files, OutputFiles
 from testkit.execution.processes import DUMP
@@ -28,9 +28,6 @@ from testkit.execution.recorder import Recorder
 
 CUT_OFF = 75
 """The exit status of a worker that cannot reach the run any more (EX_TEMPFAIL of sysexits.h)."""
-
-Tests = Mapping[str, Sequence[Any]]
-"""The test cases of a run by id; several may have one id."""
 
 
 class Surrounding(NamedTuple):

@@ -40,6 +40,9 @@ class RunOptions(OptionGroup):
         default=False, help="Print the ids of the tests that would run, and run none; no database is touched."
     )
     allow_no_tests: bool = option(default=False, help="Let a run in which no test ran pass (else exit status 4).")
+    in_order: bool = option(
+        default=False, help="Run the tests in the order of the labels, rather than TestCases before other ones."
+    )
     show_options: bool = option(
         default=False, help="Print each option with its value and where that came from, and run nothing."
     )

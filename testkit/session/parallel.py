@@ -15,7 +15,7 @@ from testkit.coverage import measure
 from testkit.databases.clones import Clones
 from testkit.databases.targets import family_of
 from testkit.execution.worker import Surrounding
-from testkit.session.ways import Workers
+from testkit.session.pooled import Workers
 
 _FRESH_FILE, _FRESH_ON_SERVER = 0.1, 0.5
 """Seconds that a worker with a fresh database costs, roughly."""

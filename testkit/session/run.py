@@ -24,8 +24,8 @@ from testkit.core.tally import Tally
 from testkit.execution.capture import Capture
 from testkit.execution.ids import iterate, test_id
 from testkit.execution.interrupts import Interrupted, Interrupts
+from testkit.execution.limits import Limits, Policy
 from testkit.execution.options import ExecutionOptions
-from testkit.execution.pool import Policy
 from testkit.execution.processes import honest_exits
 from testkit.execution.recorder import Publish, Recorder
 from testkit.execution.stopping import StopWhen
@@ -37,10 +37,11 @@ from testkit.selection import durations, rerun
 from testkit.selection.durations import Durations
 from testkit.selection.rerun import RerunOptions
 from testkit.session.options import CACHE, REPORTS, RunOptions
-from testkit.session.ways import Inline, Pooled, UnitByUnit, Way, Workers, limits_of
+from testkit.session.ways import Inline, Way
 
 if TYPE_CHECKING:
     from testkit.coverage.measure import Measurement
+    from testkit.session.pooled import Workers
 
 
 class Host(NamedTuple):
@@ -176,9 +177,22 @@ class Session:
             self._publish_end(clock.seconds() - started, ended_early)
         return way.result
 
+    def find_pollution(self, suite: Any, workers: Workers, arguments: Sequence[str]) -> int:
+        """Do what ``--find-pollution`` asks, and return how many tests make the test fail.
+
+        Raises:
+            TestkitError: the test is not among those of ``suite``, or does not fail there.
+        """
+        from testkit.session.pollution import Trials, find_pollution
+
+        trials = Trials(suite, self.options[ExecutionOptions].find_pollution, workers, self._recording())
+        return len(find_pollution(trials, self._journals, arguments, print))
+
     def _way(self, suite: Any, workers: Workers | None, watchdog: Watchdog | None) -> Way:
         options = self.options[ExecutionOptions]
         if workers is not None:
+            from testkit.session.pooled import Pooled  # here, as it brings what only parallel runs need
+
             return Pooled(
                 suite,
                 workers,
@@ -193,6 +207,8 @@ class Session:
             )
         self._capture = Capture(show=not self._host.buffer)
         if options.retries or options.repeat > 1 or options.until_fail:
+            from testkit.session.units import UnitByUnit  # as few runs need it
+
             policy = Policy(options.retries, options.retry_delay)
             return UnitByUnit(suite, lambda publish: self._recorder(publish, watchdog), self._bus, policy)
         return Inline(suite, self._recorder(self._bus.publish, watchdog))
@@ -220,7 +236,7 @@ class Session:
     @contextmanager
     def _surrounded(self, way: Way, watchdog: Watchdog | None) -> Iterator[None]:
         """Set this process up for tests, if they run in it."""
-        if isinstance(way, Pooled):
+        if not way.is_here:
             yield
             return
         with honest_exits(), self._capture, watchdog.enforcing() if watchdog else nullcontext():
@@ -235,7 +251,7 @@ class Session:
         folder = Path(tempfile.mkdtemp(prefix="testkit-"))
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         options = self.options[ExecutionOptions]
-        limits = limits_of(list(iterate(suite)), options)
+        limits = Limits.of_tests(iterate(suite), options)
         watchdog = Watchdog(
             self._journals,
             self._run_id,
