@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import testkit
@@ -102,7 +103,36 @@ def _guard(arguments: list[str], default_labels: Sequence[str]) -> int:
     return 0
 
 
-_COMMANDS: Mapping[str, Callable[[list[str], Sequence[str]], int]] = {"run": _run, "guard": _guard}
+def _report(arguments: list[str], default_labels: Sequence[str]) -> int:
+    """Make the reports of a past run, which may have been killed, from its journal."""
+    from testkit.session.aftermath import report
+
+    return report(arguments)
+
+
+def _replay(arguments: list[str], default_labels: Sequence[str]) -> int:
+    """Show a past run as its console would have looked, from its journal."""
+    from testkit.session.aftermath import replay
+
+    return replay(arguments)
+
+
+def _merge(arguments: list[str], default_labels: Sequence[str]) -> int:
+    """Join the reports of all shards of a run into one."""
+    with suppress(OptionError):  # only listeners of the project's own need its settings
+        _prepare(arguments)
+    from testkit.session.merging import merge
+
+    return merge(arguments)
+
+
+_COMMANDS: Mapping[str, Callable[[list[str], Sequence[str]], int]] = {
+    "run": _run,
+    "guard": _guard,
+    "report": _report,
+    "replay": _replay,
+    "merge": _merge,
+}
 
 
 def _prepare(arguments: Sequence[str]) -> argparse.Namespace:

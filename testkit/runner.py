@@ -27,12 +27,13 @@ from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.options import add_arguments, declared
 from testkit.coverage.options import CoverageOptions
 from testkit.databases import guard, provision
-from testkit.databases.guard import GuardOptions
+from testkit.databases.leftovers import Record, remove_leftovers
+from testkit.databases.options import GuardOptions
 from testkit.execution.cores import usable_cores
 from testkit.execution.ids import is_failed_import, iterate, test_id
 from testkit.execution.inline import RecordedSuite
 from testkit.execution.options import ExecutionOptions
-from testkit.session import GROUPS, Host, RunOptions, Session, resolve_options
+from testkit.session import CACHE, GROUPS, Host, RunOptions, Session, resolve_options
 
 if TYPE_CHECKING:
     from testkit.session.parallel import ParallelRun
@@ -62,6 +63,7 @@ class TestkitRunnerMixin(_Base):
         # Django's own ways of running in parallel, and of cloning databases for it, are not used.
         self._workers_wanted, self.parallel = self.parallel, min(self.parallel, 1)
         self._workers = 0
+        self._record = Record(CACHE.absolute())
         self._created: list[BaseDatabaseWrapper] = []
         self._aliases: Iterable[str] | None = None
         self._parallel: ParallelRun | None = None
@@ -189,6 +191,7 @@ class TestkitRunnerMixin(_Base):
         options = self.testkit_options[GuardOptions]
         guard.check_before(aliases, options)
         guard.block(connections if aliases is None else aliases, setting_up=True)
+        self._clear_up_for(connections if aliases is None else aliases)
         with self._quietly(), provision.timed(aliases) as report:
             old_config = super().setup_databases(**kwargs)
         self._provided = guard.check_after(aliases)
@@ -198,6 +201,14 @@ class TestkitRunnerMixin(_Base):
         if self._session is not None and report:
             self._session.measured("databases", report)
         return old_config
+
+    def _clear_up_for(self, aliases: Iterable[str]) -> None:
+        """Remove what killed runs have left, and note what this one is going to make, should it be killed."""
+        removed = remove_leftovers(CACHE, keep=self.keepdb)
+        if removed and self._session is not None:
+            self._session.notice(f"removed the databases of a run that was killed: {', '.join(removed)}")
+        if not self.keepdb:
+            self._record.add_test_databases(aliases)
 
     def run_suite(self, suite: Any, **kwargs: Any) -> Any:
         if self._session is None:
@@ -220,6 +231,7 @@ class TestkitRunnerMixin(_Base):
             created=self._created,
             aliases=self._aliases,
             provided=self._provided,
+            record=self._record,
             parallel_suite=self.parallel_test_suite,
             suite=self.test_suite,
             debug=self.debug_mode,
@@ -239,6 +251,7 @@ class TestkitRunnerMixin(_Base):
             self._parallel.drop_databases()
         with self._quietly():
             super().teardown_databases(old_config, **kwargs)
+        self._record.close()
         guard.block_all()
 
     @contextmanager

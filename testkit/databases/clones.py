@@ -15,7 +15,8 @@ from testkit.core.errors import TestkitError
 from testkit.core.paths import path_below
 from testkit.databases import guard
 from testkit.databases.blocking import close_connections
-from testkit.databases.guard import GuardOptions
+from testkit.databases.leftovers import Record, end_sessions
+from testkit.databases.options import GuardOptions
 from testkit.databases.targets import family_of, is_in_memory, name_of, sqlite_file
 
 
@@ -31,6 +32,7 @@ class Clones:
         provided: Iterable[str],
         folder: Path,
         *,
+        record: Record,
         forks: bool,
         init_worker: str = "",
     ) -> None:
@@ -40,6 +42,7 @@ class Clones:
             created: one connection for each test database that was made.
             provided: the aliases that have a test database, for the guard.
             folder: where files for the workers go.
+            record: where the clones are noted, for the next run if this one is killed.
             forks: whether the workers are forked from this process.
             init_worker: the dotted path of the project's own ``ParallelTestSuite`` class, whose ``init_worker`` sets
                 forked workers up in the place of Django's.
@@ -47,6 +50,7 @@ class Clones:
         self._created = list(created)
         self._provided = sorted(provided)
         self._folder = folder
+        self._record = record
         self._forks = forks
         self._init_worker = init_worker if forks else ""
         self._made: set[str] = set()
@@ -81,6 +85,7 @@ class Clones:
     def _clone(self, connection: BaseDatabaseWrapper, worker: str) -> None:
         if worker in self._made:
             _free(connection, worker)
+        self._record.add(connection, _clone_name(connection, worker))
         try:
             connection.creation.clone_test_db(suffix=worker, verbosity=0, autoclobber=True, keepdb=False)
         except (SystemExit, Exception) as error:
@@ -115,13 +120,15 @@ class Clones:
         self._made.clear()
 
 
+def _clone_name(connection: BaseDatabaseWrapper, worker: str) -> str:
+    return str(connection.creation.get_test_db_clone_settings(worker)["NAME"])
+
+
 def _free(connection: BaseDatabaseWrapper, worker: str) -> None:
-    """End what a killed worker may have left open at its clone, which could not be dropped else."""
-    name = connection.creation.get_test_db_clone_settings(worker)["NAME"]
-    if family_of(connection) == "postgresql":
-        with connection.creation._nodb_cursor() as cursor:  # type: ignore[attr-defined]
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-    elif family_of(connection) == "sqlite3":
+    """Take away what a killed worker may have left at its clone."""
+    name = _clone_name(connection, worker)
+    end_sessions(connection, name)
+    if family_of(connection) == "sqlite3":
         for suffix in ("-journal", "-wal", "-shm"):
             Path(f"{sqlite_file(name)}{suffix}").unlink(missing_ok=True)
 

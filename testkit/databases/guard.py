@@ -22,9 +22,10 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from testkit.core.errors import TestkitError
-from testkit.core.options import OptionGroup, from_environment, from_settings, option, resolve
+from testkit.core.options import from_environment, from_settings, resolve
 from testkit.databases.blocking import Phase, block_connections, close_connections, present_rule, set_rule
-from testkit.databases.hosts import UNREADABLE, host_patterns, is_safe, normal, provider_of, url_variables
+from testkit.databases.hosts import UNREADABLE, is_safe, normal, provider_of, url_variables
+from testkit.databases.options import GuardOptions as GuardOptions
 from testkit.databases.targets import (
     Target,
     connected_name,
@@ -41,17 +42,6 @@ from testkit.databases.targets import (
 # What the settings said before set-up wrote the test databases' names into them. One process has one set of settings,
 # and workers that are forked take this along.
 _real: dict[str, Target] = {}
-
-
-class GuardOptions(OptionGroup):
-    """The options of the production guard."""
-
-    safe_database_hosts: tuple[str, ...] = option(
-        default=(),
-        help="Hosts that are not local but whose databases tests may use; patterns such as *.internal.example.",
-        parse=host_patterns,
-        command_line=False,
-    )
 
 
 class ProductionDatabaseError(TestkitError, CommandError):

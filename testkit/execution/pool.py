@@ -57,7 +57,7 @@ class Plan(NamedTuple):
 
 
 def _ignore(*_: Any) -> None:
-    pass
+    """Stand in for what nobody wants to hear."""
 
 
 class Pool:
@@ -74,7 +74,8 @@ class Pool:
         policy: Policy = ONCE,
         tell: Callable[[str], None] = _ignore,
         tick: Callable[[], None] = _ignore,
-        watch: Callable[[int], None] = _ignore,
+        watch: Callable[[int], None] | None = None,
+        private: Sequence[int] = (),
     ) -> None:
         """Make a pool.
 
@@ -88,11 +89,13 @@ class Pool:
             tell: gets what is to be told to the user and is no fact.
             tick: is called several times a second.
             watch: gets the process group of each worker, for whoever ends it when this process is killed.
+            private: file descriptors of this process that no worker is to keep.
         """
         self._plan, self._queue, self._tests = plan, queue, tests
         self._publish = publish
         self._limits, self._policy = limits, policy
-        self._tell, self._tick, self._watch = tell, tick, watch
+        self._tell, self._tick, self._watch = tell, tick, watch or _ignore
+        self._private = private
         self._context: Any = multiprocessing.get_context(plan.start_method)
         self._selector = selectors.DefaultSelector()
         self._members: dict[str, Member] = {}
@@ -150,7 +153,7 @@ class Pool:
         )
         arguments: tuple[Any, ...] = (assignment,)
         if self._plan.start_method == "fork":
-            strangers = [our_leases.fileno(), our_facts.fileno()]
+            strangers = [our_leases.fileno(), our_facts.fileno(), *self._private]
             strangers += [descriptor for member in self._members.values() for descriptor in member.descriptors]
             arguments = (assignment, self._tests, strangers)
         process = self._context.Process(target=main, args=arguments, name=f"testkit-{name}")

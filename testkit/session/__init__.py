@@ -1,6 +1,6 @@
 """The session: from options to one run of tests. The one place where all rooms meet."""
 
-from testkit.session.options import GROUPS, RunOptions, resolve_options
+from testkit.session.options import CACHE, GROUPS, RunOptions, resolve_options
 from testkit.session.run import Host, Session
 
-__all__ = ["GROUPS", "Host", "RunOptions", "Session", "resolve_options"]
+__all__ = ["CACHE", "GROUPS", "Host", "RunOptions", "Session", "resolve_options"]

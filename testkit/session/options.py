@@ -21,7 +21,7 @@ from testkit.core.options import (
 )
 from testkit.core.readers import names
 from testkit.coverage.options import CoverageOptions
-from testkit.databases.guard import GuardOptions
+from testkit.databases.options import GuardOptions
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions
 from testkit.listeners.xunit import XunitOptions

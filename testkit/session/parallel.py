@@ -13,6 +13,7 @@ from django.test.runner import ParallelTestSuite
 
 from testkit.coverage import measure
 from testkit.databases.clones import Clones
+from testkit.databases.leftovers import Record
 from testkit.databases.targets import family_of
 from testkit.execution.worker import Surrounding
 from testkit.session.pooled import Workers
@@ -32,6 +33,7 @@ class ParallelRun:
         created: Sequence[BaseDatabaseWrapper],
         aliases: Iterable[str] | None,
         provided: Iterable[str],
+        record: Record,
         parallel_suite: type[Any],
         suite: type[Any],
         debug: bool,
@@ -45,6 +47,7 @@ class ParallelRun:
             created: one connection for each test database that was made.
             aliases: those that tests use; all when None.
             provided: the aliases that have a test database.
+            record: where the databases of the run are noted.
             parallel_suite: the runner's ``parallel_test_suite``, of which a project's own ``init_worker`` is called.
             suite: the runner's ``test_suite``, which runs the tests.
             debug: ``--debug-mode``.
@@ -57,6 +60,7 @@ class ParallelRun:
         self._created = list(created)
         self._aliases = None if aliases is None else sorted(aliases)
         self._provided = sorted(provided)
+        self._record = record
         self._suite = suite
         has_own = parallel_suite.init_worker is not ParallelTestSuite.init_worker
         self._init_worker = _path_of(parallel_suite) if has_own else ""
@@ -80,7 +84,12 @@ class ParallelRun:
         """Make the databases of ``worker``, and return what it is to set up."""
         if self._clones is None:
             self._clones = Clones(
-                self._created, self._provided, folder, forks=self._method == "fork", init_worker=self._init_worker
+                self._created,
+                self._provided,
+                folder,
+                record=self._record,
+                forks=self._method == "fork",
+                init_worker=self._init_worker,
             )
         surroundings = []
         measurement = measure.running()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from testkit.core.bus import Bus
+from testkit.core.clock import clock
+from testkit.core.events import Fact, FixtureFinished, TestFinished, WorkerLost
 from testkit.core.options import Options
 from testkit.execution.ids import iterate, tests_by_id
 from testkit.execution.limits import Limits, Policy
@@ -17,6 +16,7 @@ from testkit.execution.options import ExecutionOptions
 from testkit.execution.pool import Plan, Pool
 from testkit.execution.reported import Reported
 from testkit.execution.units import units_of
+from testkit.execution.watchdog import Watchdog
 from testkit.execution.worker import Surrounding
 from testkit.selection.durations import Durations
 from testkit.selection.order import Queue
@@ -52,19 +52,23 @@ class Pooled:
         bus: Bus,
         known: Durations,
         *,
+        folder: Path,
         recording: dict[str, bool],
         is_covered: bool,
         tell: Callable[[str], None],
         tick: Callable[[], None],
-        watch: Callable[[int], None],
+        watchdog: Watchdog | None,
     ) -> None:
-        """``known`` are the durations to plan by, ``recording`` the options of the workers' recorders."""
+        """``known`` are the durations to plan by, ``folder`` is for files of the run, ``recording`` has the
+        options of the workers' recorders.
+        """
         self._tests = list(iterate(suite))
         self._by_id = tests_by_id(self._tests)
         self._workers, self._known, self._is_covered = workers, known, is_covered
         self._options = options[ExecutionOptions]
         self._bus, self._recording = bus, recording
-        self._tell, self._tick, self._watch = tell, tick, watch
+        self._tell, self._tick, self._watchdog = tell, tick, watchdog
+        self._folder = folder
         self._pool: Pool | None = None
         self.stopped = False
         self.result = Reported(self._by_id)
@@ -76,14 +80,21 @@ class Pooled:
             self._pool.stop()
 
     def run(self, rounds: int) -> None:
-        with _folder() as folder:
-            if rounds:
-                self._run_pool(folder, rounds)
-                return
-            while not self.stopped:
-                self._run_pool(folder, 1)
+        busy = BusyTime()
+        self._bus.subscribe(busy)
+        started = clock.seconds()
+        if rounds:
+            self._run_pool(rounds)
+        while not (rounds or self.stopped):
+            self._run_pool(1)
+        spent = clock.seconds() - started
+        if not self.stopped and busy.seconds < spent and busy.is_whole:
+            self._tell(
+                f"one process would have been faster: the tests take {busy.seconds:.1f} s, and {spent:.1f} s went by with "
+                f"{self._workers.number} workers and their databases; leave --parallel out"
+            )
 
-    def _run_pool(self, folder: Path, rounds: int) -> None:
+    def _run_pool(self, rounds: int) -> None:
         workers, options = self._workers, self._options
         units = units_of(self._tests, self._known, workers.number, workers.rank_of)
         queue = Queue(
@@ -96,10 +107,10 @@ class Pooled:
         plan = Plan(
             workers=workers.number,
             start_method=workers.start_method,
-            surroundings=lambda worker: workers.surroundings(worker, folder),
+            surroundings=lambda worker: workers.surroundings(worker, self._folder),
             suite=workers.suite,
             recording=self._recording,
-            folder=folder,
+            folder=self._folder,
         )
         self._pool = Pool(
             plan,
@@ -110,16 +121,23 @@ class Pooled:
             policy=Policy(options.retries, options.retry_delay),
             tell=self._tell,
             tick=self._tick,
-            watch=self._watch,
+            watch=self._watchdog.watch_group if self._watchdog else None,
+            private=[self._watchdog.descriptor] if self._watchdog else (),
         )
         self._pool.run()
 
 
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """Give a folder for the files of the workers, and remove it."""
-    folder = Path(tempfile.mkdtemp(prefix="testkit-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+class BusyTime:
+    """Listens to how long tests and fixtures take, one after the other."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.is_whole = True
+        """Whether nothing was lost or tried again, which would take other times elsewhere."""
+
+    def __call__(self, fact: Fact) -> None:
+        if isinstance(fact, TestFinished | FixtureFinished):
+            self.seconds += fact.seconds
+            self.is_whole = self.is_whole and fact.final
+        elif isinstance(fact, WorkerLost):
+            self.is_whole = False

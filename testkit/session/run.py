@@ -18,7 +18,7 @@ from testkit.core import journal
 from testkit.core.bus import Bus, Listener
 from testkit.core.clock import clock
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
-from testkit.core.events import RunFinished, RunMeasured, RunStarted
+from testkit.core.events import Fact, RunFinished, RunMeasured, RunStarted, WorkerLost
 from testkit.core.options import Options, flag_of
 from testkit.core.tally import Tally
 from testkit.execution.capture import Capture
@@ -75,10 +75,12 @@ class Session:
         self._finished: RunFinished | None = None
         self._below_minimum = ""
         self._run_id = ""
+        self._losses = Losses()
         self._own_listeners: list[Listener] = []
         self._has_journal = False
         self._flushes: list[Callable[[], None]] = []
         self._started = 0.0
+        self._folder = Path()
         # A test may change the working directory.
         self._journals, self._durations = (REPORTS / "journal").absolute(), (CACHE / "durations.json").absolute()
 
@@ -155,6 +157,8 @@ class Session:
         sys.stdout.flush()  # what Django has said so far comes before the tests, also where it is a file
         options = self.options[ExecutionOptions]
         rounds = 0 if options.until_fail and options.repeat < 2 else max(options.repeat, 1)
+        self._folder = Path(tempfile.mkdtemp(prefix="testkit-"))
+        self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
         self._listen(is_parallel=workers is not None)
         watchdog = self._start_watchdog(suite)
         way = self._way(suite, workers, watchdog)
@@ -199,11 +203,12 @@ class Session:
                 self.options,
                 self._bus,
                 durations.load(self._durations),
+                folder=self._folder,
                 recording=self._recording(),
                 is_covered=self._measurement is not None,
                 tell=self.notice,
                 tick=self._tick,
-                watch=watchdog.watch_group if watchdog else lambda leader: None,
+                watchdog=watchdog,
             )
         self._capture = Capture(show=not self._host.buffer)
         if options.retries or options.repeat > 1 or options.until_fail:
@@ -248,14 +253,12 @@ class Session:
         """Start the process that outlives this one, unless a debugger is wanted, which takes its time."""
         if self._host.pdb or not self._has_journal:
             return None
-        folder = Path(tempfile.mkdtemp(prefix="testkit-"))
-        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         options = self.options[ExecutionOptions]
         limits = Limits.of_tests(iterate(suite), options)
         watchdog = Watchdog(
             self._journals,
             self._run_id,
-            folder,
+            self._folder,
             self._reporting_command(),
             limit_of=limits.of,
             run_timeout=options.run_timeout,
@@ -269,7 +272,7 @@ class Session:
         command = [sys.executable, "-m", "testkit", "report", f"--journal={self._journals}", f"--run={self._run_id}"]
         if not xunit.with_xunit:
             return [*command, "--no-with-xunit"]
-        return [*command, "--with-xunit", f"--xunit-file={xunit.place}", f"--xunit-flavour={xunit.xunit_flavour}"]
+        return [*command, "--with-xunit", f"--xunit-file={xunit.xunit_file}", f"--xunit-flavour={xunit.xunit_flavour}"]
 
     def _most_failures(self) -> int:
         """Return at how many failures the run ends; 0 for none."""
@@ -336,6 +339,7 @@ class Session:
         self._listen_to_files()
         if self._measurement is not None:
             self._bus.subscribe(self._measurement)
+            self._bus.subscribe(self._losses)
         for listener in self._own_listeners:
             self._bus.subscribe(listener)
 
@@ -374,6 +378,11 @@ class Session:
         result = measurement.finish()
         for warning in result.warnings:
             self.notice(f"coverage.py: {warning}")
+        if self._losses.tests:
+            self.notice(
+                f"the coverage lacks what {len(self._losses.tests)} tests ran in workers that were lost: "
+                f"{', '.join(self._losses.tests[:3])}{' …' * (len(self._losses.tests) > 3)}"
+            )
         self._reports |= {title: str(path) for title, path in result.reports.items()}
         self._below_minimum = result.below_minimum
         self.measured(
@@ -420,6 +429,17 @@ class Session:
         if self._below_minimum:
             return ExitStatus.RUN_FAILED, self._below_minimum
         return ExitStatus.PASSED, ""
+
+
+class Losses:
+    """Listens for workers that were lost, and the tests of which the coverage was lost with them."""
+
+    def __init__(self) -> None:
+        self.tests: list[str] = []
+
+    def __call__(self, fact: Fact) -> None:
+        if isinstance(fact, WorkerLost):
+            self.tests += [*fact.unsaved, *([fact.running] if fact.running else [])]
 
 
 def _run_started(run: str, ids: tuple[str, ...]) -> RunStarted:

@@ -201,6 +201,10 @@ STORAGES = {{
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {{"location": Path(__file__).parent / "media" / "private", "base_url": "/p/"}},
     }},
+    "late": {{
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {{"location": "./media/late"}},
+    }},
     "elsewhere": {{
         "BACKEND": "django.core.files.storage.FileSystemStorage",
         "OPTIONS": {{"location": "elsewhere"}},
@@ -251,7 +255,8 @@ def test_uploaded_files_are_the_workers_own(told_by, root, kind, slash):
                 file.write("changed")
             name = fields["fixed"].save("old.txt", ContentFile("new"))
             root = settings.MEDIA_ROOT
-            own = {key: os.path.relpath(place, folder) for key, place in places().items()}
+            inside = places() | {"late": storages["late"].location}  # not made before
+            own = {key: os.path.relpath(place, folder) for key, place in inside.items()}
         tell(shared=shared, logo=logo, name=name, root=root, type=type(root).__name__, own=own,
              restored=before == (places(), settings.MEDIA_ROOT, settings.STORAGES))
         """
@@ -261,8 +266,8 @@ def test_uploaded_files_are_the_workers_own(told_by, root, kind, slash):
     assert told["name"].startswith("old_")  # since old.txt is there
     own = told["own"]
     assert own.pop("elsewhere").startswith("..")
-    assert own == {"scan": "media/media", "default": "media/media", "private": "media/media/private"} | {
-        "fixed": "media/media/fixed"
+    assert own == {"scan": "media/media", "default": "media/media"} | {
+        name: f"media/media/{name}" for name in ("private", "fixed", "late")
     }
     assert told["restored"] is True
     assert (project.folder / "media/logo.txt").read_text() == "logo"
