@@ -235,6 +235,7 @@ class TestkitRunnerMixin(_Base):
             parallel_suite=self.parallel_test_suite,
             suite=self.test_suite,
             debug=self.debug_mode,
+            isolate=self.testkit_options[ExecutionOptions].isolate,
             hosts=self.testkit_options[GuardOptions].safe_database_hosts,
         )
         return self._parallel.workers(longest_first=self.shuffle is False and not self.reverse)

@@ -79,6 +79,8 @@ class LeakProbe:
         new_threads = [thread for thread in threading.enumerate() if thread not in before.threads]
         _wait_for(new_threads)
         lines = list(self._left_connections(before))
+        # Django keeps an in-memory database when it is told to close it, as that would be gone.
+        unclosable = [connection for connection, _ in self._opened if _is_in_memory(connection)]
         self._opened.clear()
         gc.collect()
         _wait_for(new_threads)
@@ -92,6 +94,9 @@ class LeakProbe:
         lines += _changes("settings.", before.settings, now.settings)
         lines += self._left_open(before, now)
         lines += self._warnings.take()
+        if unclosable:
+            unclosable.clear()
+            gc.collect()  # not heard of any more
         return tuple(_once(_on_one_line(line) for line in lines))
 
     def _connection_opened(self, connection: Any, **_: Any) -> None:
@@ -102,9 +107,8 @@ class LeakProbe:
 
     def _left_connections(self, before: _State) -> Iterator[str]:
         for connection, thread in self._opened:
-            # Django keeps an in-memory database when it is closed, as it would be gone.
-            in_memory = connection.vendor == "sqlite" and connection.is_in_memory_db()
-            if connection.connection is not None and not in_memory and not _is_known_thread(thread):
+            is_open = connection.connection is not None and not _is_in_memory(connection)
+            if is_open and not _is_known_thread(thread):
                 yield f"connection {connection.alias!r} was opened by thread {thread.name!r} and not closed"
         for alias, depth in _transactions().items():
             if depth > before.transactions.get(alias, 0):
@@ -228,6 +232,10 @@ def _is_known_thread(thread: threading.Thread) -> bool:
         return True  # it serves a request, or waits for the browser's next one
     asgiref = sys.modules.get("asgiref.sync")
     return asgiref is not None and thread in asgiref.SyncToAsync.single_thread_executor._threads
+
+
+def _is_in_memory(connection: Any) -> bool:
+    return connection.vendor == "sqlite" and bool(connection.is_in_memory_db())
 
 
 def _transactions() -> dict[str, int]:

@@ -50,6 +50,10 @@ class ExecutionOptions(OptionGroup):
         metavar="TEST",
         help="Find the tests after which TEST fails, among those that run before it, and print the shortest command.",
     )
+    isolate: bool = option(
+        default=True,
+        help="Give each worker of --parallel caches, a MEDIA_ROOT and a temp folder of its own (--no-isolate: none).",
+    )
     start_method: str = option(
         default="auto",
         metavar="auto|fork|spawn|forkserver",

@@ -45,8 +45,8 @@ class Output(Protocol):
 class LeakProbe(Protocol):
     """What looks for things that a test leaves behind."""
 
-    def before(self) -> None:
-        """Look before the test."""
+    def before(self, after_fixture: bool = True) -> None:
+        """Look before the test; ``after_fixture`` says that a class's or module's fixture ran since the last one."""
 
     def after(self) -> tuple[str, ...]:
         """Look after it, and return a line for each thing left behind."""
@@ -122,6 +122,7 @@ class Recorder(unittest.TestResult):
         self._sql = SqlLog() if debug_sql else None
         self._keep_all_sql = keep_all_sql
         self._leaks = leaks
+        self._fixture_ran = True
         self._overdue = overdue
 
     # Tests
@@ -162,7 +163,8 @@ class Recorder(unittest.TestResult):
         self._test = running = _Running(id, class_id=class_, summary=summary)
         running.file, running.line = file, line
         if self._leaks is not None:
-            self._leaks.before()
+            self._leaks.before(after_fixture=self._fixture_ran)
+            self._fixture_ran = False
 
     def _end(self) -> None:
         running, notes = self._test, self._notes
@@ -342,6 +344,7 @@ class Recorder(unittest.TestResult):
     def _restoreStdout(self) -> None:
         """End a fixture: the counterpart of ``_setupStdout``."""
         fixture, self._fixture = self._fixture, None
+        self._fixture_ran = True
         stdout, stderr = self._capture.take()
         passing_through = sys.exception()
         if fixture is None or not fixture.id:

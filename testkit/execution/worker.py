@@ -129,6 +129,7 @@ def _begin_process(assignment: Assignment, strangers: Iterable[int]) -> OutputFi
     os.setpgid(0, 0)  # what tests start belongs to the worker, and ends with it
     for descriptor in strangers:
         os.close(descriptor)
+    os.environ["TESTKIT_WORKER"] = assignment.worker  # for settings, which a spawned worker has yet to import
     # The run's own handlers are not for its workers.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

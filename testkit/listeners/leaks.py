@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from testkit.core.events import Fact, RunFinished, TestFinished
@@ -27,7 +27,7 @@ class LeaksListener:
 
     def __call__(self, fact: Fact) -> None:
         if isinstance(fact, TestFinished):
-            for line in fact.measures.get("leaks", ()):
+            for line in _lines(fact.measures.get("leaks", ())):
                 # A test that is tried again may leave the same behind each time.
                 known = self._tests.setdefault(fact.id, [])
                 if line not in known:
@@ -45,3 +45,8 @@ class LeaksListener:
         if count > MOST_SHOWN:
             parts.append(f"  … and {count - MOST_SHOWN} more")
         return "\n".join(parts)
+
+
+def _lines(measure: str | Sequence[str]) -> Sequence[str]:
+    """Return the lines of a measure, which may be one text, as reports show properties."""
+    return measure.splitlines() if isinstance(measure, str) else measure

@@ -37,6 +37,7 @@ class ParallelRun:
         parallel_suite: type[Any],
         suite: type[Any],
         debug: bool,
+        isolate: bool,
         hosts: Sequence[str],
     ) -> None:
         """Describe the workers.
@@ -51,6 +52,7 @@ class ParallelRun:
             parallel_suite: the runner's ``parallel_test_suite``, of which a project's own ``init_worker`` is called.
             suite: the runner's ``test_suite``, which runs the tests.
             debug: ``--debug-mode``.
+            isolate: whether each has caches, a MEDIA_ROOT and a temp folder of its own.
             hosts: the hosts that the production guard allows.
         """
         self._count = count
@@ -64,7 +66,7 @@ class ParallelRun:
         self._suite = suite
         has_own = parallel_suite.init_worker is not ParallelTestSuite.init_worker
         self._init_worker = _path_of(parallel_suite) if has_own else ""
-        self._debug, self._hosts = debug, list(hosts)
+        self._debug, self._isolate, self._hosts = debug, isolate, list(hosts)
         self._clones: Clones | None = None
 
     def workers(self, *, longest_first: bool, rank_of: Callable[[Any], int] | None = None) -> Workers:
@@ -99,6 +101,8 @@ class ParallelRun:
             data = {"aliases": self._aliases, "debug": self._debug, "hosts": self._hosts}
             surroundings.append(Surrounding("testkit.databases.clones.django_set_up", data))
         surroundings.append(Surrounding("testkit.databases.clones.cloned", self._clones.lease(worker)))
+        if not self._isolate:
+            return surroundings
         own = Path(tempfile.mkdtemp(prefix=f"{worker}.", dir=folder))  # not that of the worker whose place it takes
         surroundings.append(Surrounding("testkit.execution.isolation.isolated", own))
         return surroundings

@@ -71,6 +71,7 @@ class Pooled:
         self._folder = folder
         self._pool: Pool | None = None
         self.stopped = False
+        self.remark = ""
         self.result = Reported(self._by_id)
         bus.subscribe(self.result)
 
@@ -89,7 +90,7 @@ class Pooled:
             self._run_pool(1)
         spent = clock.seconds() - started
         if not self.stopped and busy.seconds < spent and busy.is_whole:
-            self._tell(
+            self.remark = (
                 f"one process would have been faster: the tests take {busy.seconds:.1f} s, and {spent:.1f} s went by with "
                 f"{self._workers.number} workers and their databases; leave --parallel out"
             )

@@ -179,6 +179,8 @@ class Session:
             ended_early = str(error)
         finally:
             self._publish_end(clock.seconds() - started, ended_early)
+        if way.remark:
+            self.notice(way.remark)
         return way.result
 
     def find_pollution(self, suite: Any, workers: Workers, arguments: Sequence[str]) -> int:
@@ -233,7 +235,8 @@ class Session:
         if recording.pop("leaks"):
             from testkit.execution.leaks import LeakProbe
 
-            recording["leaks"] = LeakProbe()
+            recording["leaks"] = probe = LeakProbe()
+            self._stack.callback(probe.close)
         if watchdog is not None:
             recording["overdue"] = lambda: watchdog.overdue
         return Recorder(publish, self._capture, pdb=self._host.pdb, **recording)
@@ -336,6 +339,10 @@ class Session:
         )
         self._bus.subscribe(console)
         self._flushes = [console.refresh]
+        if self.options[ExecutionOptions].leaks:
+            from testkit.listeners.leaks import LeaksListener
+
+            self._bus.subscribe(LeaksListener(self.measured))
         self._listen_to_files()
         if self._measurement is not None:
             self._bus.subscribe(self._measurement)

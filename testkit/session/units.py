@@ -23,6 +23,7 @@ class UnitByUnit:
     """In this process, class by class, each with its further attempts: for retries and repeated runs."""
 
     is_here = True
+    remark = ""
 
     def __init__(
         self, suite: Any, make_recorder: Callable[[Callable[[Fact], None]], Recorder], bus: Bus, policy: Policy

@@ -13,6 +13,8 @@ class Way(Protocol):
 
     is_here: bool
     """Whether they run in this process."""
+    remark: str
+    """What the user should know when all is over; empty for nothing."""
 
     @property
     def result(self) -> unittest.TestResult:
@@ -33,6 +35,7 @@ class Inline:
     """In this process, as one suite: what Django does."""
 
     is_here = True
+    remark = ""
 
     def __init__(self, suite: Any, recorder: Recorder) -> None:
         self._suite = suite

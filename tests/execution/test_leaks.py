@@ -279,11 +279,10 @@ def test_connections_of_threads_are_told(told_of):
                 self.executor.submit(query).result()
         """
     )
-    assert told.lines == {
-        "test_1_left": ["connection 'default' was opened by thread 'counting' and not closed"],
-        "test_2_closed": [],
-        "test_3_of_the_class": [],
-    }
+    first, *more = told.lines.pop("test_1_left")
+    assert first == "connection 'default' was opened by thread 'counting' and not closed"
+    assert [line for line in more if "unclosed database" not in line] == []  # as SQLite has it from Python 3.13 on
+    assert told.lines == {"test_2_closed": [], "test_3_of_the_class": []}
 
 
 def test_django_is_not_accused(told_of):
