@@ -139,7 +139,8 @@ class TestkitRunnerMixin(_Base):
         return Host(self.verbosity, self.failfast, self.buffer, self.debug_sql, self.pdb, self.durations)
 
     def _list_tests(self, labels: list[str]) -> int:
-        self._session = Session(self.testkit_options, self._host())  # never entered: it only selects
+        with _command_errors():
+            self._session = Session(self.testkit_options, self._host())  # never entered: it only selects
         self.verbosity = 0
         self.setup_test_environment()
         try:
@@ -163,6 +164,8 @@ class TestkitRunnerMixin(_Base):
             self._session.interrupts.install()  # Django has just put unittest's handler in their place
 
     def load_tests_for_label(self, label: str, *args: Any, **kwargs: Any) -> Any:
+        if self._session is not None and self._session.sharding and self._session.sharding.leaves_out(label):
+            return self.test_suite()
         tests = super().load_tests_for_label(label, *args, **kwargs)
         for test in iterate(tests or ()):
             # Of a label that leads nowhere unittest knows the last name only; its id is the label.
@@ -171,9 +174,11 @@ class TestkitRunnerMixin(_Base):
         return tests
 
     def build_suite(self, *args: Any, **kwargs: Any) -> Any:
-        suite = super().build_suite(*args, **kwargs)
         if self._session is None:
-            return suite
+            return super().build_suite(*args, **kwargs)
+        labels = args[0] if args else kwargs.get("test_labels")
+        with self._session.loading(self, labels):
+            suite = super().build_suite(*args, **kwargs)
         tests = list(iterate(suite))
         selected = self._session.select(tests, self._rank)
         self._workers = min(self._workers_wanted, len(selected))

@@ -19,8 +19,11 @@ from testkit.core.errors import ExitStatus
 from testkit.core.events import FACTS, Outcome, Problem
 from testkit.core.options import declared, flag_of
 from testkit.session import GROUPS
+from testkit.session.aftermath import replay_parser, report_parser
+from testkit.session.merging import merge_parser
 from tests.projects import ROOT, clean_environment
 
+PARSERS = {"report": report_parser, "replay": replay_parser, "merge": merge_parser}
 DOCS = ROOT / "docs"
 PAGES = sorted(
     path
@@ -117,7 +120,7 @@ def test_the_reference_has_every_fact_and_field():
     """Each fact has a section with a row for each of its fields, and no other; so have outcomes."""
     told = words(DOCS / "reference" / "facts.md")
     for name, cls in {**FACTS, "Problem": Problem}.items():
-        sections = {"databases", "coverage", "reports"} if name == "RunMeasured" else set()
+        sections = {"databases", "coverage", "leaks", "reports"} if name == "RunMeasured" else set()
         assert set(told[name]) - sections == set(cls._fields), name
     assert told["Outcomes"] == [outcome.value for outcome in Outcome]
 
@@ -183,6 +186,8 @@ def test_commands_are_understood(page):
             arguments = given.split()
             if arguments[:1] == ["guard"]:
                 assert set(flags_in(arguments)) <= {"--settings", "--pythonpath", "--help"}, text
+            elif arguments and arguments[0] in PARSERS:
+                assert set(flags_in(arguments)) <= set(PARSERS[arguments[0]]()._option_string_actions), text
             else:
                 assert unknown_flags(arguments) == [], text
 

@@ -108,6 +108,12 @@ class Measurement:
             ) from error
         return result._replace(warnings=tuple(dict.fromkeys(self._messages)))
 
+    def keep(self, reports: Path) -> None:
+        """Put all data into the folder ``reports``, for a merge with others; after ``finish``."""
+        from testkit.coverage.merge import keep_data
+
+        keep_data(self._coverage, reports, adopted=self._adopted)
+
     def _reporter(self) -> Coverage:
         """Return a second Coverage with all data of the run: reporting changes data, and these may not be ours."""
         from coverage import Coverage

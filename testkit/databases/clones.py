@@ -30,7 +30,6 @@ class Clones:
         self,
         created: Iterable[BaseDatabaseWrapper],
         provided: Iterable[str],
-        folder: Path,
         *,
         record: Record,
         forks: bool,
@@ -41,7 +40,6 @@ class Clones:
         Args:
             created: one connection for each test database that was made.
             provided: the aliases that have a test database, for the guard.
-            folder: where files for the workers go.
             record: where the clones are noted, for the next run if this one is killed.
             forks: whether the workers are forked from this process.
             init_worker: the dotted path of the project's own ``ParallelTestSuite`` class, whose ``init_worker`` sets
@@ -49,14 +47,15 @@ class Clones:
         """
         self._created = list(created)
         self._provided = sorted(provided)
-        self._folder = folder
         self._record = record
         self._forks = forks
         self._init_worker = init_worker if forks else ""
-        self._made: set[str] = set()
+        self._made: set[tuple[str, str]] = set()  # alias and worker
 
-    def lease(self, worker: str) -> dict[str, Any]:
+    def lease(self, worker: str, folder: Path) -> dict[str, Any]:
         """Make fresh clones for ``worker``, in the place of those it had, and return what :func:`cloned` needs.
+
+        ``folder`` is for files that it needs.
 
         Raises:
             TestkitError: a database cannot be cloned.
@@ -67,7 +66,7 @@ class Clones:
             for connection in self._created:
                 if family_of(connection) == "sqlite3" and is_in_memory(name_of(connection)):
                     if not self._forks:
-                        restored[connection.alias] = str(self._written(connection))
+                        restored[connection.alias] = str(_written(connection, folder))
                 else:
                     self._clone(connection, worker)
         finally:
@@ -83,27 +82,19 @@ class Clones:
         }
 
     def _clone(self, connection: BaseDatabaseWrapper, worker: str) -> None:
-        if worker in self._made:
+        if (connection.alias, worker) in self._made:
             _free(connection, worker)
         self._record.add(connection, _clone_name(connection, worker))
         try:
             connection.creation.clone_test_db(suffix=worker, verbosity=0, autoclobber=True, keepdb=False)
         except (SystemExit, Exception) as error:
+            with suppress(Exception):  # what is half made is not to stay
+                connection.creation.destroy_test_db(suffix=worker, verbosity=0, keepdb=False)
             raise TestkitError(
                 f'the test database of "{connection.alias}" cannot be cloned for worker {worker}: '
                 f"{error if isinstance(error, Exception) else 'see above'}"
             ) from error
-        self._made.add(worker)
-
-    def _written(self, connection: BaseDatabaseWrapper) -> Path:
-        """Return the file that the database in memory was written to."""
-        path = path_below(self._folder, f"{connection.alias}.sqlite3")
-        if not path.exists():
-            connection.ensure_connection()
-            target = sqlite3.connect(path)
-            connection.connection.backup(target)
-            target.close()
-        return path
+        self._made.add((connection.alias, worker))
 
     def _serialized(self) -> dict[str, str]:
         contents = {alias: getattr(connections[alias], "_test_serialized_contents", "") for alias in self._provided}
@@ -112,12 +103,23 @@ class Clones:
     def drop(self) -> None:
         """Drop all clones."""
         for connection in self._created:
-            for worker in sorted(self._made):
+            for worker in sorted(worker for alias, worker in self._made if alias == connection.alias):
                 _free(connection, worker)
                 # As Django drops its own.
                 with suppress(FileNotFoundError):
                     connection.creation.destroy_test_db(suffix=worker, verbosity=0, keepdb=False)
         self._made.clear()
+
+
+def _written(connection: BaseDatabaseWrapper, folder: Path) -> Path:
+    """Return the file in ``folder`` that the database in memory was written to."""
+    path = path_below(folder, f"{connection.alias}.sqlite3")
+    if not path.exists():
+        connection.ensure_connection()
+        target = sqlite3.connect(path)
+        connection.connection.backup(target)
+        target.close()
+    return path
 
 
 def _clone_name(connection: BaseDatabaseWrapper, worker: str) -> str:
@@ -148,10 +150,13 @@ def cloned(worker: str, data: Mapping[str, Any]) -> Iterator[None]:
         _call_init_worker(data["init_worker"], worker, provided)
     else:
         runner._worker_id = int(worker)  # type: ignore[attr-defined]  # projects read it
+        for alias, path in data["restored"].items():
+            _restore(connections[alias], worker, path)
         for alias in provided:
-            if alias in data["restored"]:
-                _restore(connections[alias], worker, data["restored"][alias])
-            else:
+            primary = connections[alias].settings_dict["TEST"]["MIRROR"]
+            if primary in data["restored"]:
+                connections[alias].settings_dict["NAME"] = connections[primary].settings_dict["NAME"]
+            elif alias not in data["restored"]:
                 connections[alias].creation.setup_worker_connection(int(worker))
     guard.block(provided)
     yield
@@ -172,15 +177,20 @@ def _call_init_worker(path: str, worker: str, aliases: Iterable[str]) -> None:
     from django.utils.module_loading import import_string
 
     suite: Any = import_string(path)
-    suite.init_worker.__func__(
+    _function(suite.init_worker)(
         _Counter(int(worker) - 1),
         None,
         None,
-        suite.process_setup.__func__,
+        _function(suite.process_setup),
         suite.process_setup_args,
         None,
         set(aliases),
     )
+
+
+def _function(attribute: Any) -> Any:
+    """Return what Django calls: a function in the body of the class, or that of a class method."""
+    return getattr(attribute, "__func__", attribute)
 
 
 class _Counter:

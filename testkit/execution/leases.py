@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from testkit.core.events import Fact, FixtureFinished, Outcome, SubTestFinished, TestFinished
+from testkit.core.verdict import class_of
 from testkit.selection.order import Test, Unit
+
+_Entry = tuple[int, Test]
+"""A test of a lease, and the number of its unit there."""
 
 
 class Lease:
@@ -22,9 +26,12 @@ class Lease:
         self.finished: list[str] = []
         """The tests that ended, in their order."""
         self._tries_again = self.attempt <= retries
-        self._counts = frozenset(id for unit in units for id in (unit.only or (id for id, _ in unit.tests)))
-        self._pending = Counter(id for unit in units for id, _ in unit.tests)
-        self._failed: set[str] = set()
+        # By id, in the order of the run: the same class may be there more than once (--repeat, classes of one name).
+        self._pending: dict[str, deque[_Entry]] = {}
+        for number, unit in enumerate(self.units):
+            for test in unit.tests:
+                self._pending.setdefault(test[0], deque()).append((number, test))
+        self._failed: set[_Entry] = set()
         self._subtests: list[SubTestFinished] = []
 
     @property
@@ -45,11 +52,13 @@ class Lease:
             yield fact
 
     def _test_finished(self, fact: TestFinished) -> Iterator[Fact]:
-        self._settle(fact.id)
+        entry = self._settle(fact.id)
         self.finished.append(fact.id)
-        if self._tries_again and fact.outcome.is_bad and fact.id in self._counts:
-            self._failed.add(fact.id)
-        final = fact.id in self._counts and fact.id not in self._failed
+        # One that a project's own suite class has added is tried once, and counts.
+        final = entry is None or self._counts(entry)
+        if entry is not None and final and self._tries_again and fact.outcome.is_bad:
+            self._failed.add(entry)
+            final = False
         subtests, self._subtests = self._subtests, []
         yield from subtests if final else (subtest._replace(final=False) for subtest in subtests)
         yield fact if final else fact._replace(final=False)
@@ -58,34 +67,45 @@ class Lease:
         if fact.outcome is Outcome.PASSED or not fact.phase.startswith("setUp") or fact.interrupted:
             yield fact
             return
-        below = [id for id in self.left() if id.startswith(f"{fact.id}.")]
-        for id in below:
-            self._settle(id)
+        below = [entry for id in self.left() if id.startswith(f"{fact.id}.") for entry in self._pending.pop(id)]
+        counting = [entry for entry in below if self._counts(entry)]
+        if below and not counting:
+            yield fact._replace(final=False)  # its tests have their outcome: they run again to lay the state for others
+            return
         if not (self._tries_again and fact.outcome.is_bad):
             yield fact
             return
         yield fact._replace(final=False)
-        for id in below:
-            if id in self._counts:
-                self._failed.add(id)
-                # An attempt like any other to whoever counts attempts.
-                yield TestFinished(
-                    id=id,
-                    class_id=fact.id,
-                    at=fact.at,
-                    seconds=0.0,
-                    outcome=fact.outcome,
-                    problems=fact.problems,
-                    attempt=self.attempt,
-                    final=False,
-                    worker=fact.worker,
-                )
+        for entry in counting:
+            self._failed.add(entry)
+            id = entry[1][0]
+            # An attempt like any other to whoever counts attempts.
+            yield TestFinished(
+                id=id,
+                class_id=fact.id if fact.phase == "setUpClass" else class_of(id),
+                at=fact.at,
+                seconds=0.0,
+                outcome=fact.outcome,
+                problems=fact.problems,
+                attempt=self.attempt,
+                final=False,
+                worker=fact.worker,
+            )
 
-    def _settle(self, id: str) -> None:
-        if self._pending[id] > 1:
-            self._pending[id] -= 1
-        else:
+    def _counts(self, entry: _Entry) -> bool:
+        """Return whether the outcome of a test counts, or it only runs since it shares a state with one that does."""
+        number, (id, _) = entry
+        only = self.units[number].only
+        return not only or id in only
+
+    def _settle(self, id: str) -> _Entry | None:
+        entries = self._pending.get(id)
+        if not entries:
+            return None
+        entry = entries.popleft()
+        if not entries:
             del self._pending[id]
+        return entry
 
     def left(self) -> list[str]:
         """Return the ids of the tests that are still to be heard of."""
@@ -93,18 +113,29 @@ class Lease:
 
     def rest(self) -> Iterator[Unit]:
         """Yield the units as they are still to run, when the worker is gone."""
-        for unit in self.units:
-            left = tuple(test for test in unit.tests if test[0] in self._pending)
-            if left:
-                share = len(left) / len(unit.tests)
-                yield unit._replace(tests=left, seconds=unit.set_up + (unit.seconds - unit.set_up) * share)
+        left = {entry for entries in self._pending.values() for entry in entries}
+        for number, unit in enumerate(self.units):
+            entries = [(number, test) for test in unit.tests if (number, test) in left]
+            if any(map(self._counts, entries)):
+                tests = tuple(test for _, test in entries)
+                yield unit._replace(tests=tests, seconds=_seconds_of(unit, tests))
 
     def retries(self, worker: str, not_before: float) -> Iterator[Unit]:
         """Yield what is to be tried again: of a class with a state of its own all tests, else those that failed."""
-        for unit in self.units:
-            failed = frozenset(id for id, _ in unit.tests if id in self._failed)
+        for number, unit in enumerate(self.units):
+            failed = tuple(test for test in unit.tests if (number, test) in self._failed)
             if failed:
-                tests = unit.tests if unit.whole else tuple(test for test in unit.tests if test[0] in failed)
+                tests = unit.tests if unit.whole else failed
                 yield unit._replace(
-                    tests=tests, only=failed, attempt=self.attempt + 1, avoid=worker, not_before=not_before
+                    tests=tests,
+                    seconds=_seconds_of(unit, tests),
+                    only=frozenset(id for id, _ in failed),
+                    attempt=self.attempt + 1,
+                    avoid=worker,
+                    not_before=not_before,
                 )
+
+
+def _seconds_of(unit: Unit, tests: Sequence[Test]) -> float:
+    """Return how long ``tests`` of ``unit`` are expected to take, with its set-up."""
+    return unit.set_up + (unit.seconds - unit.set_up) * len(tests) / len(unit.tests)

@@ -23,7 +23,7 @@ from testkit.core.clock import clock
 from testkit.core.errors import TestkitError
 from testkit.core.events import Fact, WorkerStarted
 from testkit.execution.channel import Message
-from testkit.execution.ids import Tests
+from testkit.execution.ids import Tests, is_failed_import
 from testkit.execution.leases import Lease
 from testkit.execution.limits import NO_LIMITS, ONCE, Limits, Policy
 from testkit.execution.losses import end_of, loss_of, quarantined
@@ -243,9 +243,16 @@ class Pool:
             member.lease = lease = Lease(leased, self._policy.retries)
             if member.state is State.IDLE:
                 member.enter(State.BUSY)
-            member.send("lease", attempt=lease.attempt, tests=lease.tests)
+            member.send("lease", attempt=lease.attempt, tests=lease.tests, failed=self._failed_imports(lease))
         elif not len(self._queue) and not any(other.lease for other in self._members.values()):
             self._dismiss(member)  # or else something may come back from the others
+
+    def _failed_imports(self, lease: Lease) -> dict[str, tuple[str, str]]:
+        """Return the type and the message of what could not be imported: a worker would look for it in vain."""
+        if self._plan.start_method == "fork":
+            return {}
+        errors = {id: self._tests[id][0]._exception for id, _ in lease.tests if is_failed_import(self._tests[id][0])}
+        return {id: (type(error).__name__, str(error)) for id, error in errors.items()}
 
     def _dismiss(self, member: Member) -> None:
         if member.state in (State.STARTING, State.IDLE):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 import faulthandler
+import functools
 import importlib
 import mmap
 import os
@@ -20,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 from testkit.core.clock import clock
 from testkit.core.events import Fact, Outcome, Problem, TestFinished
 from testkit.execution.channel import Channel, ChannelBroken, PipeChannel
-from testkit.execution.ids import Tests, iterate, test_id
+from testkit.execution.ids import Tests, iterate, tests_by_id
 from testkit.execution.inline import RecordedSuite
 from testkit.execution.outputs import Files, OutputFiles
 from testkit.execution.processes import DUMP
@@ -180,7 +182,8 @@ def _serve(
     output.take()  # what the surroundings printed is no test's
     while (message := channel.receive()) is not None and message.kind == "lease":
         recorder.attempt = message.data["attempt"]
-        tests = [_found(id, place, inherited) for id, place in message.data["tests"]]
+        failed = message.data["failed"]
+        tests = [_found(id, place, inherited, failed) for id, place in message.data["tests"]]
         # Copies: a test case that is run keeps what it set on itself, and may be run again.
         suite_class([copy.copy(test) for test in tests if test is not None]).run(recorder)
         for (id, _), test in zip(message.data["tests"], tests, strict=True):
@@ -201,15 +204,55 @@ def _imported(path: str) -> type[unittest.TestSuite]:
     return found
 
 
-def _found(id: str, place: int, inherited: Tests | None) -> Any:
-    """Return the test case ``id``, or None when it cannot be imported by its name."""
+def _found(id: str, place: int, inherited: Tests | None, failed: Mapping[str, Sequence[str]]) -> Any:
+    """Return the test case ``id``, or None when it cannot be found by its id.
+
+    ``failed`` has the type and the message of what came of the ids that could not be imported.
+    """
     if inherited is not None:
         return inherited[id][place]
+    if id in failed:
+        kind, text = failed[id]
+        return unittest.loader._FailedTest(id, getattr(builtins, kind, ImportError)(text))  # type: ignore[attr-defined]
     try:
-        tests = [test for test in iterate([unittest.defaultTestLoader.loadTestsFromName(id)]) if test_id(test) == id]
+        return _test_in(_module_of(id), id, place)
+    except unittest.SkipTest as skipped:
+        return unittest.loader._make_skipped_test(id, skipped, list)[0]  # type: ignore[attr-defined]
     except Exception:
         return None
-    return tests[0] if tests else None
+
+
+def _module_of(id: str) -> str:
+    """Return the longest beginning of ``id`` that is a module, and import that."""
+    name = ""
+    for part in id.split("."):
+        longer = f"{name}.{part}".lstrip(".")
+        try:
+            importlib.import_module(longer)
+        except ModuleNotFoundError as error:
+            if error.name != longer:
+                raise
+            break
+        name = longer
+    return name
+
+
+def _test_in(module: str, id: str, place: int) -> Any:
+    """Return the test case ``id`` as discovery makes it, or else by its name in ``module``; None when it is not there.
+
+    Not by ``loadTestsFromName``, which calls what is neither a class nor a method: the function of a doctest.
+    """
+    tests = _discovered(module).get(id)
+    if tests:
+        return tests[min(place, len(tests) - 1)]
+    owner, _, method = id.removeprefix(f"{module}.").rpartition(".")
+    cls: Any = functools.reduce(getattr, owner.split("."), importlib.import_module(module))
+    return cls(method) if isinstance(cls, type) and issubclass(cls, unittest.TestCase) else None
+
+
+@functools.cache
+def _discovered(module: str) -> Tests:
+    return tests_by_id(iterate([unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(module))]))
 
 
 def _not_found(id: str, worker: str, attempt: int) -> TestFinished:

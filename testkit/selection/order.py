@@ -105,6 +105,7 @@ def _pieces(unit: Unit, workers: int, fair: float, seconds_of: Callable[[str], f
     return [
         unit._replace(tests=tuple(sorted(part, key=places.__getitem__)), seconds=load + unit.set_up)
         for part, load in zip(parts, loads, strict=True)
+        if part  # tests that take no time at all are all put into one
     ]
 
 
@@ -144,12 +145,15 @@ class Queue:
         self._seconds = 0.0
         self._places: dict[str, int] = {}
         self._changed: set[str] = set()
+        self._renewing: set[str] = set()  # of the changed ones, those that begin anew
         self._used: Counter[str] = Counter()
         for unit in units:
             self.add(unit)
 
     def add(self, unit: Unit) -> None:
         """Take ``unit`` in: the rest of a lease that was lost, something to try again."""
+        if not len(self):
+            self._renewing.clear()  # a worker that has ended while nothing was left does not come back
         self._places.setdefault(unit.key, len(self._places))
         insort(self._units[unit.kind], unit, key=self._order)
         self._seconds += unit.seconds
@@ -175,6 +179,7 @@ class Queue:
     def renewed(self, worker: str) -> None:
         """Note that ``worker`` has a fresh database."""
         self._changed.discard(worker)
+        self._renewing.discard(worker)
 
     def release(self, units: Iterable[Unit]) -> None:
         """Give back the resources of a lease that ended."""
@@ -193,7 +198,10 @@ class Queue:
         needy = first[Kind.NEEDS_ROWS]
         unit = self._choose(first, worker)
         if unit is None:
-            return FRESH if needy is not None and self._is_worth_fresh(needy) else ()
+            if needy is None or not self._is_worth_fresh(needy):
+                return ()
+            self._renewing.add(worker)
+            return FRESH
         taken = self._fill(unit, worker, now, others)
         for each in taken:
             self._remove(each)
@@ -234,8 +242,11 @@ class Queue:
         return bool(self._units[Kind.NEEDS_ROWS]) and len(self._changed - {worker}) >= self._workers - 1
 
     def _is_worth_fresh(self, needy: Unit) -> bool:
-        unspoilt = self._workers - len(self._changed)
-        if unspoilt <= 0 or needy.attempt > 1:
+        unspoilt = self._workers - len(self._changed - self._renewing)
+        if needy.attempt > 1:
+            # It may have to avoid the one that is fresh. One that begins anew for it is enough, as a rule.
+            unspoilt = len(self._renewing - {needy.avoid})
+        if unspoilt <= 0:
             return True
         left = sum(unit.seconds for unit in self._units[Kind.NEEDS_ROWS])
         return left / unspoilt - left / (unspoilt + 1) > self._fresh_seconds

@@ -26,6 +26,7 @@ from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions
 from testkit.listeners.xunit import XunitOptions
 from testkit.selection.rerun import RerunOptions
+from testkit.selection.shards import ShardOptions
 
 REPORTS = Path("reports")
 """All that a run hands over to others."""
@@ -55,6 +56,7 @@ GROUPS: tuple[type[OptionGroup], ...] = (
     RunOptions,
     ExecutionOptions,
     RerunOptions,
+    ShardOptions,
     ConsoleOptions,
     XunitOptions,
     CoverageOptions,

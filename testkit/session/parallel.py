@@ -88,7 +88,6 @@ class ParallelRun:
             self._clones = Clones(
                 self._created,
                 self._provided,
-                folder,
                 record=self._record,
                 forks=self._method == "fork",
                 init_worker=self._init_worker,
@@ -100,7 +99,7 @@ class ParallelRun:
         if self._method != "fork":
             data = {"aliases": self._aliases, "debug": self._debug, "hosts": self._hosts}
             surroundings.append(Surrounding("testkit.databases.clones.django_set_up", data))
-        surroundings.append(Surrounding("testkit.databases.clones.cloned", self._clones.lease(worker)))
+        surroundings.append(Surrounding("testkit.databases.clones.cloned", self._clones.lease(worker, folder)))
         if not self._isolate:
             return surroundings
         own = Path(tempfile.mkdtemp(prefix=f"{worker}.", dir=folder))  # not that of the worker whose place it takes

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -36,12 +36,14 @@ from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.selection import durations, rerun
 from testkit.selection.durations import Durations
 from testkit.selection.rerun import RerunOptions
+from testkit.selection.shards import ShardOptions
 from testkit.session.options import CACHE, REPORTS, RunOptions
 from testkit.session.ways import Inline, Way
 
 if TYPE_CHECKING:
     from testkit.coverage.measure import Measurement
     from testkit.session.pooled import Workers
+    from testkit.session.sharding import Sharding
 
 
 class Host(NamedTuple):
@@ -83,6 +85,7 @@ class Session:
         self._folder = Path()
         # A test may change the working directory.
         self._journals, self._durations = (REPORTS / "journal").absolute(), (CACHE / "durations.json").absolute()
+        self.sharding = _sharding_of(options, self._durations)
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.interrupts)
@@ -93,6 +96,8 @@ class Session:
         if xunit.with_xunit and xunit.place.is_file():
             # Should this run not come to its end, the last one's file must not be taken for its.
             xunit.place.unlink()
+        if self.sharding is not None:
+            self.sharding.begin()
         return self
 
     def __exit__(
@@ -114,12 +119,19 @@ class Session:
 
     # Selecting
 
+    def loading(self, runner: Any, labels: Sequence[str] | None) -> AbstractContextManager[None]:
+        """Return what is to be around ``runner``'s (a ``DiscoverRunner``'s) loading of ``labels``."""
+        return nullcontext() if self.sharding is None else self.sharding.loading(runner, labels or ())
+
     def select(self, tests: Sequence[Any], rank_of: Callable[[Any], int]) -> list[Any]:
         """Return the tests that are to run, in order.
 
         ``rank_of`` gives the rank of a test in Django's order (TestCase before TransactionTestCase), which is kept.
         """
         self.interrupts.check()
+        if self.sharding is not None:
+            tests = self.sharding.select(tests, rank_of)
+            self.notice(self.sharding.describe(len(tests)))
         wanted = self.options[RerunOptions]
         if not (wanted.last_failed or wanted.failed_first):
             return list(tests)
@@ -164,7 +176,10 @@ class Session:
         way = self._way(suite, workers, watchdog)
         self._bus.subscribe(StopWhen(self._tally, self._most_failures(), way.stop))
         ids = tuple(test_id(test) for test in iterate(suite))
-        self._bus.publish(_run_started(self._run_id, ids if options.until_fail else ids * rounds))
+        ids = ids if options.until_fail else ids * rounds
+        if self.sharding is not None:
+            self.sharding.write(self._run_id, ids)
+        self._bus.publish(_run_started(self._run_id, ids))
         for fact in self._early:
             self._bus.publish(fact)
         started = clock.seconds()
@@ -366,7 +381,10 @@ class Session:
         self._bus.subscribe(writer)
         self._flushes.append(writer.flush)
         self._has_journal = True
-        self._bus.subscribe(DurationsListener(lambda *newer: durations.remember(self._durations, Durations(*newer))))
+        if self.sharding is None:  # the durations that a shard was planned from are for the merge to change
+            self._bus.subscribe(
+                DurationsListener(lambda *newer: durations.remember(self._durations, Durations(*newer)))
+            )
 
     # Ending
 
@@ -391,7 +409,10 @@ class Session:
                 f"{', '.join(self._losses.tests[:3])}{' …' * (len(self._losses.tests) > 3)}"
             )
         self._reports |= {title: str(path) for title, path in result.reports.items()}
-        self._below_minimum = result.below_minimum
+        if self.sharding is None:
+            self._below_minimum = result.below_minimum
+        else:
+            measurement.keep(self._journals.parent)  # only all shards together can reach a minimum
         self.measured(
             "coverage",
             {
@@ -420,7 +441,8 @@ class Session:
             return ExitStatus.RUN_FAILED, f"{len(end.lost)} tests were collected and never reported (see above)"
         if self._tally.flaky and self.options[ExecutionOptions].flaky == "fail" and not self._tally.bad:
             return ExitStatus.TESTS_FAILED, f"{self._tally.flaky} flaky tests, and --flaky=fail (see above)"
-        if self._tally.nothing_ran and not self.options[RunOptions].allow_no_tests:
+        is_empty_shard = self.sharding is not None and self.sharding.may_be_empty
+        if self._tally.nothing_ran and not (is_empty_shard or self.options[RunOptions].allow_no_tests):
             return ExitStatus.NOTHING_RAN, "no test ran: check the labels and the pattern, or give --allow-no-tests"
         return self._status_of_tests(end, self._tally.bad if failures is None else failures)
 
@@ -447,6 +469,14 @@ class Losses:
     def __call__(self, fact: Fact) -> None:
         if isinstance(fact, WorkerLost):
             self.tests += [*fact.unsaved, *([fact.running] if fact.running else [])]
+
+
+def _sharding_of(options: Options, known: Path) -> Sharding | None:
+    if not (options[ShardOptions].shard or options[ShardOptions].shard_from):
+        return None
+    from testkit.session.sharding import sharding_of  # here, as most runs are none of several
+
+    return sharding_of(options, REPORTS, known, os.environ)
 
 
 def _run_started(run: str, ids: tuple[str, ...]) -> RunStarted:

@@ -16,7 +16,7 @@ from testkit.execution.recorder import Recorder
 from testkit.execution.reported import Reported
 from testkit.execution.units import units_of
 from testkit.selection.durations import Durations
-from testkit.selection.order import Unit
+from testkit.selection.order import Kind, Unit
 
 
 class UnitByUnit:
@@ -46,13 +46,20 @@ class UnitByUnit:
         self._recorder.stop()
 
     def run(self, rounds: int) -> None:
-        for _ in counted(rounds):
-            for unit in units_of(self._tests, Durations({}, {}), 1):
-                waiting = [unit]
-                while waiting and not self.stopped:
-                    waiting += self._attempt(waiting.pop())
-            if self.stopped:
-                return
+        units = units_of(self._tests, Durations({}, {}), 1)
+        # Kind by kind: what needs the rows of migrations cannot run again after what removes them.
+        for kind in Kind if rounds else [None]:
+            for _ in counted(rounds):
+                for unit in units:
+                    if kind in (None, unit.kind):
+                        self._run_unit(unit)
+                if self.stopped:
+                    return
+
+    def _run_unit(self, unit: Unit) -> None:
+        waiting = [unit]
+        while waiting and not self.stopped:
+            waiting += self._attempt(waiting.pop())
 
     def _attempt(self, unit: Unit) -> Iterator[Unit]:
         if unit.attempt > 1:
