@@ -372,14 +372,6 @@ def test_last_failed_and_failed_first(project):
     assert "Ran 6 tests" in result.stderr
 
 
-def test_parallel_runs_serially_and_says_so(project):
-    """--parallel has no engine yet: the tests run one after the other, and that is said."""
-    project.tests(MIXED)
-    result = project.run("--parallel", "2")
-    assert "--parallel: this version has no parallel engine yet" in result.stderr
-    assert "Ran 8 tests" in result.stderr
-
-
 def test_a_runner_of_the_projects_own_is_kept(project):
     """``python -m testkit`` puts testkit over the project's runner, whose settings, flags and hooks still work."""
     project.write(

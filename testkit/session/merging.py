@@ -35,10 +35,11 @@ from testkit.listeners.console import ConsoleOptions
 from testkit.selection.shards import Shard, ShardOptions
 from testkit.session.aftermath import RecordedRun, completed, find_run
 from testkit.session.aftermath.completion import PROCESS_DIED
+from testkit.session.host import Host
 from testkit.session.manifest import NAME, Manifest, is_manifest, read_manifest
 from testkit.session.options import GROUPS, REPORTS, RunOptions
 from testkit.session.proof import Placed, ids_in_order, problems_of, twins_of
-from testkit.session.run import Host, Session
+from testkit.session.run import Session
 from testkit.session.sharding import MERGED_GROUPS
 
 _DEPTH = 3

@@ -20,7 +20,7 @@ from testkit.session.pooled import Workers
 class Trials:
     """Runs a test after others, each time in a fresh process with a fresh database."""
 
-    def __init__(self, suite: Any, test: str, workers: Workers, recording: dict[str, bool]) -> None:
+    def __init__(self, suite: Any, test: str, workers: Workers) -> None:
         """``suite`` has all tests in their order; ``test`` is the id of the one in question.
 
         Raises:
@@ -35,7 +35,7 @@ class Trials:
             )
         self.test = test
         self.count = 0
-        self._workers, self._recording = workers, recording
+        self._workers = workers
 
     def before(self) -> list[str]:
         """Return the ids of the tests that come before the test in the order of the run."""
@@ -57,7 +57,7 @@ class Trials:
                 start_method=self._workers.start_method,
                 surroundings=lambda worker: self._workers.surroundings(worker, folder),
                 suite=self._workers.suite,
-                recording={**self._recording, "failfast": False},
+                recording={},
                 folder=folder,
             )
             queue = Queue([Unit("", tests, 0.0, kind=Kind.NEEDS_ROWS)], 1)

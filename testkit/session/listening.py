@@ -1,0 +1,153 @@
+"""The listeners of a run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from testkit.core import journal
+from testkit.core.bus import Bus, Listener
+from testkit.core.errors import OptionError
+from testkit.core.events import Fact, WorkerLost
+from testkit.core.options import Options
+from testkit.core.tally import Tally
+from testkit.execution.options import ExecutionOptions
+from testkit.listeners.console import ConsoleOptions, console_listener
+from testkit.listeners.durations import DurationsListener
+from testkit.listeners.xunit import XunitOptions, xunit_listener
+from testkit.selection import durations
+from testkit.selection.durations import Durations
+from testkit.session.host import Host
+from testkit.session.options import RunOptions
+
+
+class Places(NamedTuple):
+    """Where a run writes: the folder of journals, and the file of durations."""
+
+    journals: Path
+    durations: Path
+
+
+class Listening:
+    """Subscribes the listeners that the options ask for, and knows of what they write."""
+
+    def __init__(self, options: Options, host: Host, bus: Bus, tally: Tally, places: Places) -> None:
+        """``tally`` is on the ``bus`` already.
+
+        Raises:
+            OptionError: a listener of the project's own cannot be used.
+        """
+        self.reports: dict[str, str] = {}
+        """The path of each report that is written, by its title."""
+        self.has_journal = False
+        self._options, self._host, self._bus, self._tally, self._places = options, host, bus, tally, places
+        self._flushes: list[Callable[[], None]] = []
+        origin = options.settings["listeners"].origin
+        self._own = [_import_listener(path, origin) for path in options[RunOptions].listeners]
+        xunit = options[XunitOptions]
+        if xunit.with_xunit and xunit.place.is_file():
+            # Should this run not come to its end, the last one's file must not be taken for its.
+            xunit.place.unlink()
+
+    def begin(
+        self,
+        run: str,
+        stack: ExitStack,
+        *,
+        is_parallel: bool,
+        remembers: bool,
+        measured: Callable[[str, Mapping[str, Any]], None],
+        notice: Callable[[str], None],
+    ) -> None:
+        """Subscribe all but what measures coverage and the project's own: these come last, by :meth:`end_with`.
+
+        Args:
+            run: the id of the run.
+            stack: closes what is open.
+            is_parallel: whether the run forks, which goes with no thread.
+            remembers: whether the durations of this run are for later ones.
+            measured: publishes what a listener measured.
+            notice: tells the user what is no fact.
+        """
+        host = self._host
+        console = console_listener(
+            sys.stderr,
+            self._options[ConsoleOptions],
+            self._tally,
+            verbosity=host.verbosity,
+            buffer=host.buffer,
+            durations=host.durations,
+            expected=lambda: durations.load(self._places.durations).tests,
+            live=not host.pdb,
+            threaded=not is_parallel,
+        )
+        self._bus.subscribe(console)
+        self._flushes = [console.refresh]
+        if self._options[ExecutionOptions].leaks:
+            from testkit.listeners.leaks import LeaksListener
+
+            self._bus.subscribe(LeaksListener(measured))
+        xunit = self._options[XunitOptions]
+        if xunit.with_xunit:
+            self._bus.subscribe(xunit_listener(xunit))
+            self.reports["xunit"] = str(xunit.place)
+        try:
+            self._keep(run, stack, remembers=remembers)
+        except OSError as error:
+            notice(f"this run keeps no journal and remembers no durations: {error}")
+
+    def _keep(self, run: str, stack: ExitStack, *, remembers: bool) -> None:
+        known, journals = self._places.durations, self._places.journals
+        _own_folder(known.parent)
+        journal.remove_old_runs(_own_folder(journals), journal.KEPT_RUNS - 1)
+        writer = journal.Journal(journals, run)
+        stack.callback(writer.close)
+        self._bus.subscribe(writer)
+        self._flushes.append(writer.flush)
+        self.has_journal = True
+        if remembers:
+            self._bus.subscribe(DurationsListener(lambda *newer: durations.remember(known, Durations(*newer))))
+
+    def end_with(self, *listeners: Listener) -> None:
+        """Subscribe ``listeners``, and the project's own after them."""
+        for listener in (*listeners, *self._own):
+            self._bus.subscribe(listener)
+
+    def tick(self) -> None:
+        """Let listeners do what does not wait for the next fact; several times a second while workers run tests."""
+        for flush in self._flushes:
+            flush()
+
+
+class Losses:
+    """Listens for workers that were lost, and the tests of which the coverage was lost with them."""
+
+    def __init__(self) -> None:
+        self.tests: list[str] = []
+
+    def __call__(self, fact: Fact) -> None:
+        if isinstance(fact, WorkerLost):
+            self.tests += [*fact.unsaved, *([fact.running] if fact.running else [])]
+
+
+def _own_folder(folder: Path) -> Path:
+    """Make a folder of our own, which version control is to pass over."""
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = folder / ".gitignore"
+    if not marker.exists():
+        marker.write_text("*\n")
+    return folder
+
+
+def _import_listener(path: str, origin: str) -> Listener:
+    from django.utils.module_loading import import_string
+
+    try:
+        found = import_string(path)
+        listener: Listener = found() if isinstance(found, type) else found
+    except Exception as error:
+        raise OptionError(f"{origin} names {path}, which cannot be used: {type(error).__name__}: {error}") from error
+    return listener
