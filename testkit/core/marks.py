@@ -55,7 +55,10 @@ def _noted(decorated: T, name: str, value: Any) -> T:
 
 
 def _checked(seconds: Any) -> float:
-    number = float(seconds)
+    try:
+        number = float(seconds)
+    except (TypeError, ValueError):
+        number = math.nan
     if not (number >= 0 and math.isfinite(number)):
         raise ValueError(f"a time limit is a number of seconds, 0 or more, not {seconds!r}")
     return number

@@ -87,6 +87,7 @@ class Clones:
         self._record.add(connection, _clone_name(connection, worker))
         try:
             connection.creation.clone_test_db(suffix=worker, verbosity=0, autoclobber=True, keepdb=False)
+            _check_is_whole(connection, worker)
         except (SystemExit, Exception) as error:
             with suppress(Exception):  # what is half made is not to stay
                 connection.creation.destroy_test_db(suffix=worker, verbosity=0, keepdb=False)
@@ -120,6 +121,25 @@ def _written(connection: BaseDatabaseWrapper, folder: Path) -> Path:
         connection.connection.backup(target)
         target.close()
     return path
+
+
+def _check_is_whole(connection: BaseDatabaseWrapper, worker: str) -> None:
+    """Check that a clone has all tables: of MySQL's programs, by which Django makes one, it does not ask how they ended.
+
+    Raises:
+        TestkitError: it has not.
+    """
+    if family_of(connection) != "mysql":
+        return
+    tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT ({tables}), ({tables})", [name_of(connection), _clone_name(connection, worker)])
+        there, copied = cursor.fetchone()
+    if there != copied:
+        raise TestkitError(
+            f"{copied} of {there} tables were copied: mysqldump or mysql failed (see above). Django gives them HOST, PORT "
+            "and USER; of OPTIONS it leaves out the unix_socket, whose path HOST may have as well"
+        )
 
 
 def _clone_name(connection: BaseDatabaseWrapper, worker: str) -> str:
@@ -157,10 +177,20 @@ def cloned(worker: str, data: Mapping[str, Any]) -> Iterator[None]:
             if primary in data["restored"]:
                 connections[alias].settings_dict["NAME"] = connections[primary].settings_dict["NAME"]
             elif alias not in data["restored"]:
-                connections[alias].creation.setup_worker_connection(int(worker))
+                _switch(connections[alias], worker)
     guard.block(provided)
     yield
     connections.close_all()
+
+
+def _switch(connection: BaseDatabaseWrapper, worker: str) -> None:
+    """Point ``connection`` at the clone of ``worker``."""
+    if family_of(connection) != "sqlite3":
+        connection.creation.setup_worker_connection(int(worker))
+    elif not is_in_memory(name_of(connection)):
+        # Django's own would look for another file in a worker that was spawned, and do nothing in a fork server's.
+        connection.settings_dict["NAME"] = _clone_name(connection, worker)
+        connection.close()
 
 
 def _restore(connection: BaseDatabaseWrapper, worker: str, path: str) -> None:

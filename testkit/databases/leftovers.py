@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from testkit.core.paths import path_below, replacing
@@ -48,11 +48,26 @@ class Record:
             json.dump(plain, file)
 
     def add_test_databases(self, aliases: Iterable[str]) -> None:
-        """Note what ``setup_databases`` is going to make for ``aliases``."""
+        """Note what ``setup_databases`` is going to make for ``aliases``, as soon as it is made.
+
+        Not before: what is there already may be somebody's, and Django asks for it.
+        """
         for connection in map(connections.__getitem__, aliases):
             if family_of(connection) != "dummy" and not connection.settings_dict["TEST"]["MIRROR"]:
                 with suppress(Exception):  # whatever a foreign backend does; the guard has looked at it
-                    self.add(connection, name_for_tests(connection))
+                    self._add_when_made(connection)
+
+    def _add_when_made(self, connection: BaseDatabaseWrapper) -> None:
+        creation: Any = connection.creation
+        name, create = name_for_tests(connection), creation._create_test_db
+
+        def create_and_note(*args: Any, **kwargs: Any) -> Any:
+            vars(creation).pop("_create_test_db", None)
+            made = create(*args, **kwargs)
+            self.add(connection, name)
+            return made
+
+        creation._create_test_db = create_and_note
 
     def close(self) -> None:
         """Forget it: all were dropped, or are to stay."""
@@ -129,10 +144,21 @@ def _remove(connection: BaseDatabaseWrapper, name: str) -> bool:
 
 def end_sessions(connection: BaseDatabaseWrapper, name: str) -> None:
     """End what killed processes may have left open at the database ``name``, which could not be dropped else."""
-    if family_of(connection) == "postgresql":
-        creation: Any = connection.creation
-        with creation._nodb_cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+    creation: Any = connection.creation
+    match family_of(connection):
+        case "postgresql":
+            with creation._nodb_cursor() as cursor:
+                cursor.execute(
+                    # Those of the server itself (autovacuum) make way, and may not be ended.
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user",
+                    [name],
+                )
+        case "mysql":
+            with creation._nodb_cursor() as cursor:
+                cursor.execute("SHOW PROCESSLIST")
+                for session in [row[0] for row in cursor.fetchall() if row[3] == name]:
+                    with suppress(DatabaseError):  # it has just ended
+                        cursor.execute("KILL %s", [session])
 
 
 def _server_of(connection: BaseDatabaseWrapper) -> str:

@@ -19,8 +19,15 @@ class Lease:
     With ``retries`` it decides which outcomes are final: a test that failed may be tried again.
     """
 
-    def __init__(self, units: Sequence[Unit], retries: int = 0) -> None:
-        """``retries`` is how many attempts a test has after its first one."""
+    def __init__(self, units: Sequence[Unit], retries: int = 0, broken: set[tuple[str, str]] | None = None) -> None:
+        """Follow ``units``.
+
+        Args:
+            units: what one worker has, all of one attempt.
+            retries: how many attempts a test has after its first one.
+            broken: the ids and phases of set-ups that are told to have failed, shared by the leases of a run: of a
+                class that was split, each piece has the same set-up, and it counts once.
+        """
         self.units = tuple(units)
         self.attempt = units[0].attempt
         self.finished: list[str] = []
@@ -32,6 +39,7 @@ class Lease:
             for test in unit.tests:
                 self._pending.setdefault(test[0], deque()).append((number, test))
         self._failed: set[_Entry] = set()
+        self._broken = set() if broken is None else broken
         self._subtests: list[SubTestFinished] = []
 
     @property
@@ -67,12 +75,17 @@ class Lease:
         if fact.outcome is Outcome.PASSED or not fact.phase.startswith("setUp") or fact.interrupted:
             yield fact
             return
-        below = [entry for id in self.left() if id.startswith(f"{fact.id}.") for entry in self._pending.pop(id)]
+        prefix = f"{fact.id}."
+        below = [entry for id in self.left() if id.startswith(prefix) for entry in self._pending.pop(id)]
         counting = [entry for entry in below if self._counts(entry)]
-        if below and not counting:
-            yield fact._replace(final=False)  # its tests have their outcome: they run again to lay the state for others
+        name = (fact.id, fact.phase)
+        if name in self._broken or (below and not counting):
+            # They are accounted for, or have their outcome and only were to lay the state for others.
+            yield fact._replace(final=False)
             return
-        if not (self._tries_again and fact.outcome.is_bad):
+        is_awaited = counting or any(test[0].startswith(prefix) for _, test in self._failed)
+        if not (self._tries_again and fact.outcome.is_bad and is_awaited):
+            self._broken.add(name)
             yield fact
             return
         yield fact._replace(final=False)

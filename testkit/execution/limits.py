@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from testkit.core.errors import TestkitError
 from testkit.core.marks import timeout_of
 from testkit.execution.ids import test_id
 from testkit.execution.options import ExecutionOptions
@@ -27,12 +28,25 @@ class Limits(NamedTuple):
 
     @classmethod
     def of_tests(cls, tests: Iterable[Any], options: ExecutionOptions) -> Limits:
-        """Return the limits of ``tests``: their own ones, or else those of ``options``."""
-        own = {test_id(test): limit for test in tests if (limit := timeout_of(test)) is not None}
+        """Return the limits of ``tests``: their own ones, or else those of ``options``.
+
+        Raises:
+            TestkitError: a test has a tag with a limit that is no number of seconds.
+        """
+        own: dict[str, float] = {}
+        for test in tests:
+            try:
+                limit = timeout_of(test)
+            except ValueError as error:
+                raise TestkitError(f"{test_id(test)}: {error}; mend the tag of the test or of its class") from None
+            if limit is not None:
+                own[test_id(test)] = limit
         return cls(test=options.timeout, own=own, slow=options.slow_after)
 
 
 NO_LIMITS = Limits()
+
+_random = random.Random()  # of our own: workers inherit the state of the shared one, which tests may have seeded
 
 
 class Policy(NamedTuple):
@@ -43,7 +57,7 @@ class Policy(NamedTuple):
 
     def pause(self) -> float:
         """Return the seconds to wait before an attempt."""
-        return self.delay * random.uniform(0.5, 1.5)
+        return self.delay * _random.uniform(0.5, 1.5)
 
 
 ONCE = Policy()

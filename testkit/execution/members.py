@@ -112,7 +112,12 @@ class Member:
                 self.heard, self._asked = clock.seconds(), None
                 self._lines.add(data)
                 for line in self._lines.complete():
-                    yield decoded(line)
+                    try:
+                        said = decoded(line)
+                    except (ValueError, KeyError, TypeError):
+                        self.end_by_force("something else than facts came from it (a test wrote to its pipe?)")
+                        return
+                    yield said
 
     def note(self, fact: Fact, limits: Limits) -> None:
         """Take in what ``fact`` says about what the worker is at."""

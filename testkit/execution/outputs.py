@@ -5,6 +5,7 @@ A worker's own capture is one of file descriptors, so that a process that is kil
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -94,11 +95,17 @@ class OutputFiles:
         yield
 
 
+class _Stream(io.TextIOWrapper):
+    def close(self) -> None:
+        """Stay open: the stream is the process's, not the test's."""
+        self.flush()
+
+
 def _redirect(path: Path, name: str, number: int) -> int:
     """Make ``path`` the descriptor ``number`` and the stream ``sys.name``; return a descriptor of our own for it."""
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
     os.dup2(descriptor, number)  # inherited by what a test starts
-    stream = open(number, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
+    stream = _Stream(open(number, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)  # noqa: SIM115
     setattr(sys, name, stream)
     setattr(sys, f"__{name}__", stream)
     return descriptor

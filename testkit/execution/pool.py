@@ -100,6 +100,7 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._members: dict[str, Member] = {}
         self._deaths: Counter[str] = Counter()
+        self._broken: set[tuple[str, str]] = set()
         self._failed_starts = 0
         self._told: set[str] = set()
         self._stops = False
@@ -240,7 +241,7 @@ class Pool:
             member.is_renewed = True
             self._dismiss(member)
         elif leased:
-            member.lease = lease = Lease(leased, self._policy.retries)
+            member.lease = lease = Lease(leased, self._policy.retries, self._broken)
             if member.state is State.IDLE:
                 member.enter(State.BUSY)
             member.send("lease", attempt=lease.attempt, tests=lease.tests, failed=self._failed_imports(lease))

@@ -40,3 +40,5 @@ class Reported(unittest.TestResult):
                 self.expectedFailures.append((test, reason))
             case Outcome.UNEXPECTED_SUCCESS:
                 self.unexpectedSuccesses.append(test)
+            case _ if reason:
+                self.skipped.append((test, reason))  # and its tear-down raised then, which is both

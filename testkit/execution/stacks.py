@@ -8,7 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 _OWN_FOLDER = os.path.dirname(__file__) + os.sep
-_FRAME = re.compile(r'  File "(?P<file>.*)", line \d+ in (?P<function>.*)')
+_FRAME = re.compile(r'  File (?:"(?P<file>.*)"|\?\?\?), line (?:\d+|\?\?\?) in (?P<function>.*)')
+_CALLERS = ("_callTestMethod", "_callSetUp", "_callTearDown", "_callCleanup")
+"""What of unittest calls a test's own code."""
 
 
 def stacks_in(path: Path) -> str:
@@ -26,7 +28,7 @@ def shortened(stacks: str) -> str:
         frame = _FRAME.fullmatch(line)
         if frame is None:
             is_outside = False
-        elif frame["file"].startswith(_OWN_FOLDER) or frame["function"].startswith("_callTest"):
+        elif (frame["file"] or "").startswith(_OWN_FOLDER) or frame["function"] in _CALLERS:
             is_outside = True
         if not is_outside:
             shown.append(line)

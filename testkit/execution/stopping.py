@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from testkit.core.events import Fact
-from testkit.core.tally import Tally
+from testkit.core.events import Fact, FixtureFinished, TestFinished
 
 
 class StopWhen:
-    """Listens to the facts of a run and stops it at a number of failures."""
+    """Listens to the facts of a run and stops it when a number of tests (or fixtures) have failed."""
 
-    def __init__(self, tally: Tally, most: int, stop: Callable[[], None]) -> None:
-        """``tally`` hears each fact before; ``most`` is how many failures call ``stop``, 0 for none."""
-        self._tally, self._most, self._stop = tally, most, stop
+    def __init__(self, most: int, stop: Callable[[], None]) -> None:
+        """``most`` is how many failed tests call ``stop``; 0 for none."""
+        self.failed = 0
+        self._most, self._stop = most, stop
 
     def __call__(self, fact: Fact) -> None:
-        if self._most and self._tally.bad >= self._most:
-            self._stop()
+        if isinstance(fact, TestFinished | FixtureFinished) and fact.final and fact.outcome.is_bad:
+            self.failed += 1
+            if 0 < self._most <= self.failed:
+                self._stop()

@@ -69,10 +69,11 @@ def _unit(
         fixtures.add(cls.__module__)
     resources: dict[str, int] = {}
     for test in tests:
-        resources |= resources_of(test)
-    if issubclass(cls, SerializeMixin):
-        # It would wait for its lock in the worker, which meanwhile could do something else.
-        resources[f"lock {cls.lockfile}"] = 1
+        for name, slots in resources_of(test).items():
+            resources[name] = min(slots, resources.get(name, slots))
+        if isinstance(test, SerializeMixin):
+            # It would wait for its lock in the worker, which meanwhile could do something else.
+            resources[f"lock {test.lockfile}"] = 1
     return Unit(
         key=cls.__module__ if shares_module else class_id(tests[0]) or ids[0],
         tests=tuple(_numbered(ids, seen)),

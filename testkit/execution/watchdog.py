@@ -102,6 +102,7 @@ class Watchdog:
         self._limit_of, self._run_timeout = limit_of, run_timeout
         self._limit = 0.0
         self._is_off = False
+        self._handlers = contextlib.ExitStack()
         self.overdue: BaseException | None = None
         """What was raised in the running test because its time was up."""
         shared, self._stacks = folder / "deadlines", folder / "run.stacks"
@@ -109,8 +110,6 @@ class Watchdog:
         self._stacks.touch()
         with open(shared, "r+b") as file:
             self._shared = mmap.mmap(file.fileno(), _DEADLINES.size)
-        if run_timeout:
-            _DEADLINES.pack_into(self._shared, 0, 0.0, clock.seconds() + run_timeout)
         errand = Errand(os.getpid(), str(journal), run, str(self._stacks), str(shared), tuple(reporting), str(folder))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "testkit.execution.watchdog"],
@@ -149,21 +148,28 @@ class Watchdog:
     def enforcing(self) -> Iterator[None]:
         """Let time limits end the tests of this process, for the block; in the main thread only."""
         if threading.current_thread() is not threading.main_thread():
+            self._stop_clock()  # no signal would come to the tests
             yield
             return
-        with open(self._stacks, "a") as stacks, before_debugger(self._stop_clock):
-            faulthandler.register(DUMP, stacks)
-            before = signal.signal(TIME_IS_UP, self._time_is_up)
-            was_enabled = faulthandler.is_enabled()
-            if not was_enabled:
-                faulthandler.enable(stacks)
+        self._handle_signals()
+        if self._run_timeout:
+            struct.pack_into("=d", self._shared, 8, clock.seconds() + self._run_timeout)
+        with before_debugger(self._stop_clock):
             try:
                 yield
             finally:
-                signal.signal(TIME_IS_UP, signal.SIG_DFL if before is None else before)
-                faulthandler.unregister(DUMP)
-                if not was_enabled:
-                    faulthandler.disable()
+                self._stop_clock()
+
+    def _handle_signals(self) -> None:
+        """Be ready for the signals of the watchdog until it is gone: a late one would end the process."""
+        stacks = self._handlers.enter_context(open(self._stacks, "a"))  # noqa: SIM115  # so it is, by another name
+        faulthandler.register(DUMP, stacks)
+        self._handlers.callback(faulthandler.unregister, DUMP)
+        before = signal.signal(TIME_IS_UP, self._time_is_up)
+        self._handlers.callback(signal.signal, TIME_IS_UP, signal.SIG_DFL if before is None else before)
+        if not faulthandler.is_enabled():
+            faulthandler.enable(stacks)
+            self._handlers.callback(faulthandler.disable)
 
     def _stop_clock(self) -> None:
         """Let a test that is debugged take its time."""
@@ -186,8 +192,12 @@ class Watchdog:
         self._say("bye")
         if self._process.stdin is not None:
             self._process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
+        try:
             self._process.wait(PERIOD * 5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._handlers.close()
         self._shared.close()
 
 

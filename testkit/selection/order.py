@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
+from itertools import chain
 from typing import NamedTuple
 
 from testkit.selection.durations import Durations
@@ -23,6 +24,9 @@ _OVERHEAD = 0.02
 
 Test = tuple[str, int]
 """A test: its id, and which of several with that id it is."""
+
+_Slots = tuple[tuple[str, int], ...]
+"""The resources of a unit, with their slots."""
 
 
 class Kind(IntEnum):
@@ -109,6 +113,14 @@ def _pieces(unit: Unit, workers: int, fair: float, seconds_of: Callable[[str], f
     ]
 
 
+def _slots_of(unit: Unit) -> _Slots:
+    return tuple(sorted(unit.resources.items()))
+
+
+def _may_have(unit: Unit, worker: str, now: float, others: int) -> bool:
+    return unit.not_before <= now and not (unit.avoid == worker and others)
+
+
 class Fresh:
     """Stands for a lease: the worker is to begin anew with a fresh database, and to ask again."""
 
@@ -141,7 +153,8 @@ class Queue:
         self._longest_first = longest_first
         self._least = least_seconds
         self._fresh_seconds = fresh_seconds
-        self._units: dict[Kind, list[Unit]] = {kind: [] for kind in Kind}  # the next one first
+        # Those that need the same resources together: if one has to wait, all do. The next one first.
+        self._units: dict[Kind, dict[_Slots, list[Unit]]] = {kind: {} for kind in Kind}
         self._seconds = 0.0
         self._places: dict[str, int] = {}
         self._changed: set[str] = set()
@@ -155,7 +168,7 @@ class Queue:
         if not len(self):
             self._renewing.clear()  # a worker that has ended while nothing was left does not come back
         self._places.setdefault(unit.key, len(self._places))
-        insort(self._units[unit.kind], unit, key=self._order)
+        insort(self._units[unit.kind].setdefault(_slots_of(unit), []), unit, key=self._order)
         self._seconds += unit.seconds
 
     def _order(self, unit: Unit) -> tuple[float, ...]:
@@ -163,17 +176,20 @@ class Queue:
         return (unit.rank, length, self._places[unit.key])
 
     def __len__(self) -> int:
-        return sum(map(len, self._units.values()))
+        return sum(len(units) for groups in self._units.values() for units in groups.values())
+
+    def _of_kind(self, kind: Kind) -> Iterator[Unit]:
+        return chain.from_iterable(self._units[kind].values())
 
     def take_out(self, key: str | None = None) -> list[Unit]:
         """Take out and return the units of ``key``, or all."""
-        found = [unit for units in self._units.values() for unit in units if key in (None, unit.key)]
+        found = [unit for kind in Kind for unit in self._of_kind(kind) if key in (None, unit.key)]
         for unit in found:
             self._remove(unit)
         return found
 
     def _remove(self, unit: Unit) -> None:
-        self._units[unit.kind].remove(unit)
+        self._units[unit.kind][_slots_of(unit)].remove(unit)
         self._seconds -= unit.seconds
 
     def renewed(self, worker: str) -> None:
@@ -211,12 +227,13 @@ class Queue:
         return tuple(taken)
 
     def _first(self, kind: Kind, worker: str, now: float, others: int) -> Unit | None:
-        return next((unit for unit in self._units[kind] if self._may_have(unit, worker, now, others)), None)
-
-    def _may_have(self, unit: Unit, worker: str, now: float, others: int) -> bool:
-        if unit.not_before > now or (unit.avoid == worker and others):
-            return False
-        return all(self._used[name] < slots for name, slots in unit.resources.items())
+        return self._earliest(
+            *(
+                next((unit for unit in units if _may_have(unit, worker, now, others)), None)
+                for slots, units in self._units[kind].items()
+                if all(self._used[name] < count for name, count in slots)
+            )
+        )
 
     def _choose(self, first: Mapping[Kind, Unit | None], worker: str) -> Unit | None:
         """Return the unit to begin with, of the ``first`` ones of each kind; None when it needs a fresh database."""
@@ -239,7 +256,7 @@ class Queue:
 
     def _spoils_last_rows(self, worker: str) -> bool:
         """Return whether a change by ``worker`` would leave no fresh database to tests that need one."""
-        return bool(self._units[Kind.NEEDS_ROWS]) and len(self._changed - {worker}) >= self._workers - 1
+        return any(self._units[Kind.NEEDS_ROWS].values()) and len(self._changed - {worker}) >= self._workers - 1
 
     def _is_worth_fresh(self, needy: Unit) -> bool:
         unspoilt = self._workers - len(self._changed - self._renewing)
@@ -248,7 +265,7 @@ class Queue:
             unspoilt = len(self._renewing - {needy.avoid})
         if unspoilt <= 0:
             return True
-        left = sum(unit.seconds for unit in self._units[Kind.NEEDS_ROWS])
+        left = sum(unit.seconds for unit in self._of_kind(Kind.NEEDS_ROWS))
         return left / unspoilt - left / (unspoilt + 1) > self._fresh_seconds
 
     def _fill(self, unit: Unit, worker: str, now: float, others: int) -> list[Unit]:
@@ -256,11 +273,11 @@ class Queue:
         taken, seconds = [unit], unit.seconds
         # Towards the end leases become short, for the workers to end together.
         least = min(self._least, self._seconds / (2 * self._workers))
-        for other in self._units[unit.kind]:
+        for other in self._units[unit.kind].get((), ()):
             if seconds >= least:
                 break
-            alike = other.attempt == unit.attempt and not other.resources and other is not unit
-            if alike and self._may_have(other, worker, now, others):
+            alike = other.attempt == unit.attempt and other is not unit
+            if alike and _may_have(other, worker, now, others):
                 taken.append(other)
                 seconds += other.seconds
         return taken

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from testkit.core.bus import Bus
 from testkit.core.clock import clock
 from testkit.core.options import Options
-from testkit.core.tally import Tally
 from testkit.execution.capture import Capture
 from testkit.execution.ids import iterate
 from testkit.execution.interrupts import Interrupted, Interrupts
@@ -39,7 +38,6 @@ class Execution:
         options: Options,
         host: Host,
         bus: Bus,
-        tally: Tally,
         stack: ExitStack,
         *,
         run: str,
@@ -55,7 +53,6 @@ class Execution:
             options: of the run.
             host: what the front's own flags say.
             bus: gets the facts.
-            tally: counts them.
             stack: undoes at the end of the session what is begun here.
             run: the id of the run.
             places: where the journal and the durations are.
@@ -65,7 +62,7 @@ class Execution:
             tick: is called several times a second while workers run tests.
         """
         self._all_options, self._options = options, options[ExecutionOptions]
-        self._host, self._bus, self._tally, self._stack = host, bus, tally, stack
+        self._host, self._bus, self._stack = host, bus, stack
         self._run, self._places, self._folder, self._is_covered = run, places, folder, is_covered
         self._notice, self._listeners_tick = notice, tick
         self._started = clock.seconds()
@@ -145,7 +142,8 @@ class Execution:
 
     def run(self, way: Way, interrupts: Interrupts) -> str:
         """Run the tests and return why they ended early, empty if they did not or a signal tells."""
-        self._bus.subscribe(StopWhen(self._tally, self._most_failures(), way.stop))
+        counted = StopWhen(self._most_failures(), way.stop)
+        self._bus.subscribe(counted)
         try:
             with self._surrounded(way), interrupts.stopping(way.stop):
                 way.run(self.rounds)
@@ -153,7 +151,7 @@ class Execution:
             return ""
         except RunTimedOut as error:
             return str(error)
-        return self._why_stopped() if way.stopped else ""
+        return self._why_stopped(counted.failed) if way.stopped else ""
 
     @contextmanager
     def _surrounded(self, way: Way) -> Iterator[None]:
@@ -171,12 +169,12 @@ class Execution:
         """Return at how many failures the run ends; 0 for none."""
         return 1 if self._host.failfast or self._options.until_fail else self._options.max_failures
 
-    def _why_stopped(self) -> str:
-        if self._tally.bad and self._host.failfast:
+    def _why_stopped(self, failed: int) -> str:
+        if failed and self._host.failfast:
             return "--failfast"
-        if self._tally.bad and self._options.until_fail:
+        if failed and self._options.until_fail:
             return "--until-fail"
-        if 0 < self._options.max_failures <= self._tally.bad:
+        if 0 < self._options.max_failures <= failed:
             return f"--max-failures {self._options.max_failures}"
         return "a test stopped the run"
 

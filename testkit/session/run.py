@@ -146,7 +146,6 @@ class Session:
             self.options,
             self._host,
             self._bus,
-            self._tally,
             self._stack,
             run=self._run_id,
             places=self._places,

@@ -302,3 +302,138 @@ def test_the_run_may_have_been_empty():
     assert Told().tell(RunStarted(run="r", at=0.0, ids=()), end()).text == (
         f"\n{RULE}\nRan 0 tests in 1.500s\n\nNO TESTS RAN\n"
     )
+
+
+def failed(name, **fields):
+    return finished(name, Outcome.FAILED, problems=(problem(),), **fields)
+
+
+def test_a_test_that_is_tried_again_has_a_mark_of_its_own():
+    """An attempt that is repeated is R, not F; the test is OK in the end, counted and listed as flaky, with its reason."""
+    told = Told().tell(
+        failed("a", final=False), finished("b"), failed("a", attempt=2, final=False), finished("a", attempt=3), end()
+    )
+    assert told.text == (
+        f"R.R.\n{RULE}\nRan 2 tests in 1.500s\n\nOK (flaky=1)\n\n"
+        "Flaky: failed, and passed when tried again:\n  a (app.tests.Case.a): boom\n"
+    )
+
+
+def test_a_test_that_fails_to_the_end_is_not_flaky():
+    """The last attempt is told like that of any test that fails, and once."""
+    told = Told().tell(failed("a", final=False), failed("a", attempt=2), end())
+    assert told.text.startswith("RF\n")
+    assert told.text.count("Traceback of boom") == 1
+    assert told.text.endswith("\n\nFAILED (failures=1)\n")
+
+
+def test_attempts_have_a_line():
+    """With -v 2 each attempt has its line, that of a worker too, which says what follows."""
+    for worker in ("", "1"):
+        told = Told(verbosity=2).tell(
+            started("a", worker=worker),
+            failed("a", final=False, worker=worker),
+            started("a", worker=worker, attempt=2),
+            finished("a", attempt=2, worker=worker),
+        )
+        assert told.text == "a (app.tests.Case.a) ... FAIL, to be tried again\na (app.tests.Case.a) ... ok\n"
+
+
+@pytest.mark.parametrize(("verbosity", "expected"), [(0, ""), (1, ".R.")])
+def test_tests_that_run_again_for_another_one_have_no_mark(verbosity, expected):
+    """When a class runs again for one of its tests, the others are told once, whatever becomes of them."""
+    told = Told(verbosity=verbosity).tell(
+        finished("a"), failed("b", final=False), failed("a", attempt=2, final=False), finished("b", attempt=2)
+    )
+    assert told.text == expected
+    told.tell(end())
+    assert "Case.a" not in told.text
+    assert "Ran 2 tests in 1.500s\n\nOK (flaky=1)\n" in told.text
+
+
+@pytest.mark.parametrize("worker", ["", "1"])
+def test_tests_that_run_again_for_another_one_end_their_lines(worker):
+    """With -v 2 such a test has a line that says why it ran again, and the next test begins on a new one."""
+    told = Told(verbosity=2).tell(
+        started("a", worker=worker, attempt=2),
+        finished("a", attempt=2, final=False, worker=worker),
+        started("b", worker=worker, attempt=2),
+        finished("b", Outcome.SKIPPED, attempt=2, final=False, worker=worker, reason="odd"),
+        started("c", worker=worker, attempt=2),
+        failed("c", attempt=2, final=False, worker=worker),
+    )
+    assert told.text == (
+        "a (app.tests.Case.a) ... ok, again with its class\n"
+        "b (app.tests.Case.b) ... skipped 'odd', again with its class\n"
+        "c (app.tests.Case.c) ... FAIL, again with its class\n"
+    )
+
+
+def test_a_set_up_that_is_tried_again_is_told_by_its_tests():
+    """A broken set-up that is repeated is told by the attempts of its tests alone, subtests of an attempt not at all."""
+    broken = FixtureFinished(
+        id=CLASS,
+        phase="setUpClass",
+        at=0.0,
+        seconds=9.0,
+        outcome=Outcome.ERROR,
+        problems=(problem(Outcome.ERROR),),
+        final=False,
+    )
+    told = Told().tell(
+        broken,
+        finished("a", Outcome.ERROR, problems=broken.problems, final=False),
+        subtest("a", "(n=1)", problem=problem(), attempt=2, final=False),
+        finished("a", Outcome.FAILED, subtests_failed=1, attempt=2, final=False),
+        finished("a", attempt=3),
+        end(),
+    )
+    assert told.text.startswith("RR.\n")
+    assert "setUpClass" not in told.text
+    assert told.text.endswith("\n  a (app.tests.Case.a): boom\n")
+
+
+def test_the_list_of_flaky_tests_is_short():
+    """Of many flaky tests twenty are named, with what is visible of the first line of their messages."""
+    facts = []
+    for number in range(23):
+        bad = (problem(text=f"boom {number}\x1b[2J\nmore"),)
+        facts.append(finished(f"t{number}", Outcome.FAILED, problems=bad, final=False))
+        facts.append(finished(f"t{number}", attempt=2))
+    text = Told().tell(*facts, end()).text
+    assert "OK (flaky=23)" in text
+    assert r"  t19 (app.tests.Case.t19): boom 19\x1b[2J" + "\n  … and 3 more\n" in text
+    assert "\x1b" not in text
+
+
+def test_what_a_worker_printed_is_shown_in_one_piece():
+    """Without --buffer the output of a worker's test or fixture is shown when it ends; here it was shown as it came."""
+    fixture = FixtureFinished(id=CLASS, phase="setUpClass", at=0.0, seconds=0.0, stdout="made\n", worker="1")
+    facts = (
+        fixture,
+        finished("a", stdout="of a", worker="1"),
+        finished("b", stderr="of b\n", worker="2"),
+        finished("c", worker="2"),
+    )
+    told = Told().tell(*facts)
+    assert told.text == (
+        "\nsetUpClass (app.tests.Case):\nStdout:\nmade\n"
+        "\na (app.tests.Case.a):\nStdout:\nof a\n."
+        "\nb (app.tests.Case.b):\nStderr:\nof b\n.."
+    )
+    assert Told(buffer=True).tell(*facts).text == "..."
+    assert Told().tell(*(fact._replace(worker="") for fact in facts)).text == "..."
+
+
+def test_what_a_failing_test_of_a_worker_printed_stands_below_its_problem():
+    """With or without --buffer, the output of what failed in a worker is shown once, with the traceback."""
+    for buffer in (False, True):
+        told = Told(buffer=buffer).tell(failed("a", stdout="of a\n", worker="1"), end())
+        assert told.text.count("of a") == 1
+        assert "Traceback of boom\n\nStdout:\nof a\n" in told.text
+
+
+def test_the_output_of_an_attempt_is_not_shown():
+    """What an attempt printed that is repeated, or that runs for another test, is left to the reports."""
+    facts = (failed("a", stdout="one\n", worker="1", final=False), finished("b", stdout="two", attempt=2, final=False))
+    assert Told().tell(*facts).text == "R"

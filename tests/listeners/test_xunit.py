@@ -469,6 +469,149 @@ class TestAttempts:
         assert ending(case(root)).tag == "failure"
 
 
+class TestRetries:
+    """What the producers of attempts say: leases of a worker, or of this process."""
+
+    BROKEN = BROKEN_CLASS._replace(final=False)
+    BELOW = failed("test_a", problem=ERROR, seconds=0.0, final=False, file="", line=0)
+
+    def test_a_class_that_runs_again_for_one_of_its_tests(self, write: Write) -> None:
+        """A test that had its outcome, and runs again for the sake of another, has one case, with that outcome."""
+        root = write(
+            [
+                passed("test_a"),
+                failed("test_b", final=False),
+                failed("test_c", final=False),
+                failed("test_a", attempt=2, final=False),
+                passed("test_b", attempt=2),
+                failed("test_c", attempt=2, final=False),
+                passed("test_a", attempt=3, final=False),
+                passed("test_b", attempt=3, final=False),
+                failed("test_c", attempt=3),
+            ]
+        )
+        told = {each.get("name"): [child.tag for child in each] for each in root.iter("testcase")}
+        assert told == {
+            "test_a": [],
+            "test_b": ["flakyFailure"],
+            "test_c": ["failure", "rerunFailure", "rerunFailure"],
+        }
+        assert (root.get("tests"), root.get("failures")) == ("3", "1")
+
+    def test_subtests_of_a_test_that_runs_again(self, write: Write) -> None:
+        """Nor do its subtests have cases, or their problems a place, when it runs again."""
+        root = write(
+            [
+                subtest("(i=1)"),
+                passed(),
+                subtest("(i=1)", Outcome.FAILED, problem=FAILED, attempt=2, final=False),
+                passed(outcome=Outcome.FAILED, subtests_failed=1, attempt=2, final=False),
+            ]
+        )
+        assert [each.get("name") for each in root.iter("testcase")] == ["test_it", "test_it (i=1)"]
+        assert root.get("failures") == "0"
+
+    def test_skipped_in_the_end(self, write: Write, path: Path, flavour: str, junit_schema: etree.XMLSchema) -> None:
+        """A test that failed, and was skipped when tried again, is skipped, and shows how it failed."""
+        told = case(write([failed(final=False), passed(outcome=Outcome.SKIPPED, reason="no", attempt=2)]))
+        assert [child.tag for child in told] == ["skipped", "flakyFailure"]
+        assert flavour != "strict" or junit_schema.validate(etree.parse(str(path))), junit_schema.error_log
+
+    def test_a_set_up_that_recovered(self, write: Write) -> None:
+        """A set-up that broke and was repeated has no case: each of its tests is flaky, by its traceback."""
+        root = write(
+            [
+                self.BROKEN,
+                self.BELOW,
+                self.BELOW._replace(id=f"{CLASS}.test_b"),
+                fixture(CLASS, "setUpClass"),
+                passed("test_a", attempt=2),
+                passed("test_b", attempt=2),
+            ]
+        )
+        assert [each.get("name") for each in root.iter("testcase")] == ["test_a", "test_b"]
+        assert {each.findtext("flakyFailure/stackTrace") for each in root.iter("testcase")} == {"Trace of oops\n"}
+        assert (root.get("tests"), root.get("errors"), root.get("failures")) == ("2", "0", "0")
+
+    def test_a_set_up_that_broke_to_the_end(
+        self, write: Write, path: Path, flavour: str, junit_schema: etree.XMLSchema
+    ) -> None:
+        """A set-up that broke each time is one case with its repetitions, and its tests have none, as without retries."""
+        root = write(
+            [
+                self.BROKEN,
+                self.BELOW,
+                self.BELOW._replace(id=f"{CLASS}.test_b"),
+                BROKEN_CLASS._replace(attempt=2, stdout="setting up again\n"),
+            ]
+        )
+        told = case(root, "setUpClass")
+        assert [child.tag for child in told] == ["error", "rerunFailure", "system-out"]
+        assert (told.findtext("system-out"), told[1].findtext("system-out")) == ("setting up\n", "setting up again\n")
+        assert (root.get("tests"), root.get("errors")) == ("1", "1")
+        assert flavour != "strict" or junit_schema.validate(etree.parse(str(path))), junit_schema.error_log
+
+    def test_a_set_up_that_skipped_in_the_end(self, write: Write) -> None:
+        """A set-up that broke, and skipped when repeated, is one skipped case that shows how it broke."""
+        skipped = BROKEN_CLASS._replace(outcome=Outcome.SKIPPED, problems=(), reason="no", attempt=2)
+        root = write([self.BROKEN, self.BELOW, skipped])
+        assert [child.tag for child in case(root, "setUpClass")] == ["skipped", "flakyFailure", "system-out"]
+        assert (root.get("tests"), root.get("errors"), root[0].get("skipped")) == ("1", "0", "1")
+
+    def test_a_set_up_that_broke_behind_a_failure(self, write: Write) -> None:
+        """A test that failed by itself before its class broke to the end shows that failure, and nothing of the class's."""
+        root = write(
+            [
+                failed("test_a", final=False),
+                self.BROKEN._replace(attempt=2),
+                self.BELOW._replace(attempt=2),
+                BROKEN_CLASS._replace(attempt=3),
+            ]
+        )
+        told = {
+            each.get("name"): [child.tag for child in each if child.tag != "system-out"]
+            for each in root.iter("testcase")
+        }
+        assert told == {"setUpClass": ["error", "rerunFailure"], "test_a": ["failure"]}
+
+    def test_a_module_whose_set_up_recovered(self, write: Write) -> None:
+        """A module's set-up is told as a class's is: by the tests below it when it recovered."""
+        module = "app.tests.test_views"
+        broken = self.BROKEN._replace(id=module, phase="setUpModule")
+        other = self.BELOW._replace(id="app.tests.test_views.Other.test_x", class_id="app.tests.test_views.Other")
+        root = write(
+            [
+                broken,
+                self.BELOW,
+                other,
+                fixture(module, "setUpModule"),
+                passed("test_a", attempt=2),
+                passed("test_x", class_id=other.class_id, attempt=2),
+            ]
+        )
+        told = {each.get("name"): [child.tag for child in each] for each in root.iter("testcase")}
+        assert told == {"test_a": ["flakyFailure"], "test_x": ["flakyFailure"]}
+
+    def test_a_broken_set_up_that_was_not_repeated_any_more(self, write: Write) -> None:
+        """When the run ends before a broken set-up is repeated, each of its tests has failed by it."""
+        end = FINISHED._replace(interrupted="SIGINT", not_run=(f"{CLASS}.test_a",))
+        root = write([self.BROKEN, self.BELOW, end])
+        (told,) = root.iter("testcase")
+        assert (told.get("name"), ending(told).text) == ("test_a", "Trace of oops\n")
+
+    def test_a_worker_that_was_lost(self, write: Write) -> None:
+        """A test that ended its worker, and passed on another one, has one case in the suite of that."""
+        root = write(
+            [
+                failed(problem=ERROR, worker="1", final=False),
+                passed("test_b", worker="2"),
+                passed(worker="2", attempt=2),
+            ]
+        )
+        assert [(suite.get("name"), suite.get("tests")) for suite in root] == [(CLASS, "2")]
+        assert [child.tag for child in case(root)] == ["flakyFailure"]
+
+
 class TestOutput:
     def test_attachments(self, write: Write) -> None:
         """Attachments are absolute paths in marks alone on their lines, at the end of the output."""

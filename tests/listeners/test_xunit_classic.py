@@ -278,3 +278,29 @@ def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "xmlrunner.result", None)
     with pytest.raises(TestkitError, match=r'pip install "django-testkit\[classic\]"'):
         XunitClassic(tmp_path)
+
+
+def test_tests_that_run_again_for_another_one(tmp_path: Path) -> None:
+    """A test that had its outcome, and runs again for the sake of another, is told once, with that outcome."""
+    root = write_one(
+        tmp_path,
+        finished("test_a"),
+        finished("test_b", CLASS, FAILED, final=False),
+        subtest("(i=1)", Outcome.FAILED, problem=FAILED)._replace(test=f"{CLASS}.test_a", attempt=2, final=False),
+        finished("test_a", CLASS, FAILED, attempt=2, final=False),
+        finished("test_b", attempt=2),
+    )
+    assert (root.get("tests"), told(root)) == ("2", [])
+
+
+def test_set_ups_that_are_tried_again(tmp_path: Path) -> None:
+    """A set-up that recovered is not told; one that broke to the end is told once, and its tests are not."""
+    broken = FixtureFinished(
+        id=CLASS, phase="setUpClass", at=AT, seconds=2.0, outcome=Outcome.ERROR, problems=(ERROR,), final=False
+    )
+    attempt = finished("test_it", CLASS, ERROR, final=False)
+    recovered = write_one(tmp_path, broken, attempt, finished(attempt=2))
+    assert (recovered.get("tests"), told(recovered)) == ("1", [])
+    to_the_end = write_one(tmp_path, broken, attempt, broken._replace(attempt=2, final=True))
+    assert told(to_the_end) == [(CLASS, "setUpClass", "error", "app.Oops", "oops")]
+    assert to_the_end.get("tests") == "1"

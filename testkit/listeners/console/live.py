@@ -75,7 +75,14 @@ class LiveConsole(Console):
     """Shows a progress bar, counts, what runs now and for how long, and the time left by past durations."""
 
     def __init__(
-        self, stream: TextIO, options: ConsoleOptions, tally: Tally, *, expected: Mapping[str, float], threaded: bool, **settings: Any
+        self,
+        stream: TextIO,
+        options: ConsoleOptions,
+        tally: Tally,
+        *,
+        expected: Mapping[str, float],
+        threaded: bool,
+        **settings: Any,
     ) -> None:
         """``expected``: seconds by test id, of earlier runs; ``threaded``: draw by itself, or else when :meth:`refresh`
         is called; the rest is the console's.

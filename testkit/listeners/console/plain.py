@@ -124,7 +124,7 @@ class Console:
         if fact.attempt > 1 and not outcome.is_bad and fact.id in self._tried_again:
             self._flaky[fact.id] = self._tried_again.pop(fact.id)
         if fact.worker and not self._buffer and not outcome.is_bad:
-            self._show_output(fact)
+            self._show_output(fact, describe(fact.id, fact.class_id))
         if outcome is Outcome.PASSED and self._verbosity == 1 and not self._told_in_part:
             self._mark(outcome)  # what most tests are
         else:
@@ -137,9 +137,12 @@ class Console:
 
     def _attempt_finished(self, fact: TestFinished) -> None:
         """Tell of an attempt that failed and is followed by another one; the others only lay the state for it."""
-        if not fact.outcome.is_bad:
-            return
         title = self._title(fact.id, fact.class_id)
+        if fact.attempt > 1 and fact.id not in self._tried_again:
+            # It has its outcome, and ran again with its class for the sake of another test.
+            if self._verbosity > 1:
+                self._status(fact.id, title, fact.outcome, fact.reason, then=", again with its class")
+            return
         said = verdict(fact)
         self._tried_again.setdefault(fact.id, f"{describe(fact.id, fact.class_id)}: {_why(said)}")
         if self._verbosity > 1:
@@ -147,12 +150,12 @@ class Console:
         elif self._verbosity == 1:
             self._write_mark("R", "odd")
 
-    def _show_output(self, fact: TestFinished) -> None:
-        """Show what a test printed in a worker, in one piece: it has no stream of its own to print it on."""
+    def _show_output(self, fact: TestFinished | FixtureFinished, name: str) -> None:
+        """Show what was printed in a worker, in one piece: it has no stream of its own to print it on."""
         printed = self._printed(fact)
         if printed:
             lead = "\n" if self._begun or self._verbosity < 2 else ""
-            self.write(f"{lead}{describe(fact.id, fact.class_id)}:{printed}")
+            self.write(f"{lead}{name}:{printed}")
 
     def _tell(self, fact: TestFinished) -> None:
         title = self._title(fact.id, fact.class_id)
@@ -190,6 +193,8 @@ class Console:
         title = visible(f"{fact.phase} ({fact.id})")
         if fact.outcome is Outcome.SKIPPED:
             self._status(fact.id, title, fact.outcome, fact.reason)
+        if fact.worker and not self._buffer and not fact.problems:
+            self._show_output(fact, title)
         printed = self._printed(fact)
         for problem in fact.problems:
             self._status(fact.id, title, problem.outcome)

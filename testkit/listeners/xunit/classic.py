@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from xml.dom.minidom import Document
 
+from testkit.core.attempts import Attempts
 from testkit.core.errors import TestkitError
 from testkit.core.events import (
     Fact,
@@ -64,7 +65,7 @@ class XunitClassic:
         self._report: Any = _XMLTestResult._report_testsuite
         self._cases: dict[str, list[Any]] = {}  # by class
         self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
-        self._unfinished: dict[str, TestFinished] = {}  # by test, until an attempt is final
+        self._attempts = Attempts()
         self._ended = False
 
     def __call__(self, fact: Fact) -> None:
@@ -83,17 +84,16 @@ class XunitClassic:
             case SubTestFinished():
                 self._subtests.setdefault(fact.test, []).append(fact)
             case FixtureFinished():
-                if (said := verdict(fact)) is not None:
+                attempts, said = self._attempts.of_fixture(fact), verdict(fact)
+                if attempts and said is not None:
                     self._add(fact.id, f"{fact.id}.{fact.phase}", said, fact.at, fact)
             case RunFinished():
                 self._finish(fact)
 
     def _take_test(self, fact: TestFinished) -> None:
         subtests = self._subtests.pop(fact.id, [])
-        if not fact.final:
-            self._unfinished[fact.id] = fact
+        if not self._attempts.of_test(fact, subtests):
             return
-        self._unfinished.pop(fact.id, None)
         self._add_subtests(subtests)
         told = fact.subtests_failed and any(subtest.outcome.is_bad for subtest in subtests)
         if fact.problems or not told:
@@ -144,14 +144,14 @@ class XunitClassic:
 
     def _finish(self, fact: RunFinished) -> None:
         self._ended = True
-        for attempt in self._unfinished.values():
-            self._add_test(attempt)
+        for attempts in self._attempts.unfinished():
+            self._add_test(attempts[-1])
         for subtests in self._subtests.values():
             self._add_subtests(subtests)
         untold = ((fact.not_run, not_run(fact.interrupted, fact.stopped)), (fact.lost, LOST))
         for ids, said in untold:
             for id in ids:
-                if id not in self._unfinished:
+                if id not in self._attempts:
                     self._add(class_of(id), id, said, fact.at)
         written: set[Path] = set()
         for class_id, cases in self._cases.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
+from testkit.core.attempts import Attempts
 from testkit.core.events import (
     Fact,
     FixtureFinished,
@@ -63,7 +64,7 @@ class Xunit:
         self._open: dict[str, Suite] = {}  # by worker
         self._module_set_up: dict[str, FixtureFinished] = {}  # by worker, until its first suite opens
         self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
-        self._attempts: dict[str, list[TestFinished]] = {}  # by test, until one is final
+        self._attempts = Attempts()
 
     def __call__(self, fact: Fact) -> None:
         """Take the next fact; what comes after ``RunFinished`` is passed over.
@@ -97,22 +98,16 @@ class Xunit:
 
     def _take_test(self, fact: TestFinished) -> None:
         subtests = self._subtests.pop(fact.id, []) if self._subtests else []
-        if fact.final:
-            self._write_test([*self._attempts.pop(fact.id, ()), fact] if self._attempts else [fact])
+        attempts = self._attempts.of_test(fact, subtests)
+        if attempts:
+            self._write_test(attempts)
             self._write_subtests(subtests)
-        else:
-            problems = tuple(subtest.problem for subtest in subtests if subtest.problem is not None)
-            attempt = fact._replace(problems=fact.problems + problems)
-            self._attempts.setdefault(fact.id, []).append(attempt)
 
     def _take_fixture(self, fact: FixtureFinished) -> None:
+        attempts = self._attempts.of_fixture(fact)
         said = verdict(fact)
-        if said is not None:
-            suite = self._suite(fact.worker, fact.id, fact.at)
-            suite.bill(fact)
-            case = self._case(suite, fact.phase, said, fact, fact.seconds)
-            self._add_output(case, fact.stdout, fact.stderr)
-            suite.add(self._bytes(case), said)
+        if attempts and said is not None:
+            self._write_fixture(attempts)
         elif fact.phase == "setUpModule":
             self._module_set_up[fact.worker] = fact
         elif fact.phase == "setUpClass":
@@ -122,7 +117,7 @@ class Xunit:
 
     def _finish(self, fact: RunFinished) -> None:
         """Write what was never told to its end, and put the file together."""
-        for attempts in self._attempts.values():
+        for attempts in self._attempts.unfinished():
             self._write_test(attempts)
         for subtests in self._subtests.values():
             self._write_subtests(subtests)
@@ -196,6 +191,23 @@ class Xunit:
 
     # Test cases
 
+    def _write_fixture(self, attempts: Sequence[FixtureFinished]) -> None:
+        """Write the case of a fixture that did not pass; the ``attempts`` before were bad as well."""
+        last = attempts[-1]
+        suite = self._suite(last.worker, last.id, last.at)
+        suite.bill(last)
+        judged = [(attempt, said) for attempt in attempts if (said := verdict(attempt)) is not None]
+        if last.outcome.is_bad:
+            (shown, said), *others = judged
+            repeated = "rerunFailure"
+        else:
+            *others, (shown, said) = judged
+            repeated = "flakyFailure"
+        case = self._case(suite, shown.phase, said, shown, shown.seconds)
+        self._add_others(case, repeated, others)
+        self._add_output(case, shown.stdout, shown.stderr)
+        suite.add(self._bytes(case), said)
+
     def _write_test(self, attempts: Sequence[TestFinished]) -> None:
         """Write the one case of a test, of which ``attempts`` are all attempts in order."""
         last = attempts[-1]
@@ -214,12 +226,18 @@ class Xunit:
         # A module that could not be imported belongs to no class, but readers drop cases without class or name.
         name = last.id.removeprefix(suite.prefix) if last.class_id else "import"
         case = self._case(suite, name, said, shown, shown.seconds)
-        for attempt, each in bad:
-            again = self._add(case, repeated, type=each.type, message=each.message)
-            self._add(again, "stackTrace", each.text)
-            self._add_output(again, attempt.stdout, attempt.stderr, attempt.attachments)
+        self._add_others(case, repeated, bad)
         self._add_output(case, shown.stdout, shown.stderr, shown.attachments)
         suite.add(self._bytes(case), said)
+
+    def _add_others(
+        self, case: Element, tag: str, attempts: Iterable[tuple[TestFinished | FixtureFinished, Verdict]]
+    ) -> None:
+        """Add the bad attempts that the case itself does not show."""
+        for attempt, said in attempts:
+            again = self._add(case, tag, type=said.type, message=said.message)
+            self._add(again, "stackTrace", said.text)
+            self._add_output(again, attempt.stdout, attempt.stderr, getattr(attempt, "attachments", ()))
 
     def _write_plainly(self, suite: Suite, fact: TestFinished) -> bool:
         """Write the case of a test that passed if it is just a name and figures, and return whether it was.

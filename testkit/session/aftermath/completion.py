@@ -77,6 +77,7 @@ def _survey(facts: Iterable[Fact], title: str) -> _Survey:
     runs: set[str] = set()
     has_ended = False
     unsettled: dict[tuple[str, str], int] = {}
+    settled: set[tuple[str, str]] = set()
     for fact in facts:
         match fact:
             case TestStarted():
@@ -85,6 +86,10 @@ def _survey(facts: Iterable[Fact], title: str) -> _Survey:
                 unsettled.pop(_name(fact), None)
             case TestFinished() | FixtureFinished():
                 if fact.final:
+                    unsettled.pop(_name(fact), None)
+                    settled.add(_name(fact))
+                elif _name(fact) in settled:
+                    # It has its outcome, and ran again with its class for the sake of another test.
                     unsettled.pop(_name(fact), None)
                 else:
                     unsettled[_name(fact)] = fact.attempt

@@ -10,6 +10,7 @@ from math import isfinite
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
+from testkit.core.attempts import Attempts
 from testkit.core.events import (
     Fact,
     FixtureFinished,
@@ -48,7 +49,7 @@ class Document:
         self._run = RunStarted(run="", at=0.0, ids=())
         self._tests = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # see close()
         self._outcomes: Counter[Outcome] = Counter()
-        self._attempts: dict[str, list[TestFinished]] = {}  # by test, until one is final
+        self._attempts = Attempts()
         self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
         self._fixtures: list[dict[str, Any]] = []
         self._workers_lost: list[dict[str, Any]] = []
@@ -62,7 +63,7 @@ class Document:
                 self._subtests.pop(fact.id, None)
             case SubTestFinished():
                 self._subtests.setdefault(fact.test, []).append(fact)
-            case FixtureFinished() if fact.final and fact.outcome is not Outcome.PASSED:
+            case FixtureFinished() if self._attempts.of_fixture(fact) and fact.outcome is not Outcome.PASSED:
                 self._fixtures.append(_record(fact, _OF_FIXTURE, ("reason", *_PRINTED)))
             case WorkerLost():
                 self._workers_lost.append(fact._asdict())
@@ -71,16 +72,14 @@ class Document:
             case RunStarted():
                 self._run = fact
             case RunFinished():
-                for attempts in self._attempts.values():
+                for attempts in self._attempts.unfinished():
                     self._write_test(attempts, [])
 
     def _take_test(self, fact: TestFinished) -> None:
         subtests = self._subtests.pop(fact.id, [])
-        if fact.final:
-            self._write_test([*self._attempts.pop(fact.id, ()), fact], subtests)
-            return
-        told = tuple(subtest.problem for subtest in subtests if subtest.problem is not None)
-        self._attempts.setdefault(fact.id, []).append(fact._replace(problems=fact.problems + told))
+        attempts = self._attempts.of_test(fact, subtests)
+        if attempts:
+            self._write_test(attempts, subtests)
 
     def _write_test(self, attempts: Sequence[TestFinished], subtests: Sequence[SubTestFinished]) -> None:
         """Write a test by its last attempt; the earlier ones stand within it."""

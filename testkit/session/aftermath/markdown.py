@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from testkit.core.attempts import Attempts
 from testkit.core.errors import ExitStatus
 from testkit.core.events import (
     Fact,
@@ -59,8 +60,7 @@ class Summary:
         self._ending = ending
         self._outcomes: Counter[Outcome] = Counter()
         self._subtests: dict[str, list[SubTestFinished]] = {}  # bad ones by test, until that ends
-        self._unfinished: dict[str, TestFinished] = {}  # last attempts by test, until one is final
-        self._failed_before: set[str] = set()  # of these, those with an attempt that was bad
+        self._attempts = Attempts()
         self._flaky: list[str] = []
         self._failures: list[_Failure] = []
         self._more = 0
@@ -73,24 +73,19 @@ class Summary:
                 self._subtests.pop(fact.id, None)
             case SubTestFinished() if fact.outcome.is_bad:
                 self._subtests.setdefault(fact.test, []).append(fact)
-            case FixtureFinished() if fact.final and fact.outcome.is_bad:
+            case FixtureFinished() if self._attempts.of_fixture(fact) and fact.outcome.is_bad:
                 self._add(f"{fact.id} ({fact.phase})", fact)
             case RunFinished():
-                for attempt in self._unfinished.values():
-                    self._count_test(attempt, [])
+                for attempts in self._attempts.unfinished():
+                    self._count_test(attempts[-1], [])
 
     def _take_test(self, fact: TestFinished) -> None:
         subtests = self._subtests.pop(fact.id, [])
-        if not fact.final:
-            self._unfinished[fact.id] = fact
-            if fact.outcome.is_bad:
-                self._failed_before.add(fact.id)
+        attempts = self._attempts.of_test(fact, subtests)
+        if not attempts:
             return
-        self._unfinished.pop(fact.id, None)
-        if fact.id in self._failed_before:
-            self._failed_before.remove(fact.id)
-            if not fact.outcome.is_bad:
-                self._flaky.append(fact.id)
+        if any(attempt.outcome.is_bad for attempt in attempts[:-1]) and not fact.outcome.is_bad:
+            self._flaky.append(fact.id)
         self._count_test(fact, subtests)
 
     def _count_test(self, fact: TestFinished, subtests: Sequence[SubTestFinished]) -> None:
@@ -115,7 +110,7 @@ class Summary:
         """Return the summary, with the exit status of the run and why it is not that of its tests alone."""
         end = self._ending.fact
         # A test that was tried, and was to be tried again, is not one that did not run.
-        not_run = [id for id in end.not_run if id not in self._unfinished]
+        not_run = [id for id in end.not_run if id not in self._attempts]
         parts = [f"## Tests: {_WORDS[status]}", self._table(len(not_run))]
         if reason:
             parts.append(_code(reason))
