@@ -31,6 +31,8 @@ class Interrupts:
     def __init__(self) -> None:
         self.received = ""
         """The name of the first signal that came, if any."""
+        self.on_signal: Callable[[], None] | None = None
+        """Is called for each signal that is handled."""
         self._stop: Callable[[], None] | None = None
         self._was_asked = False
         self._has_run = False
@@ -82,6 +84,8 @@ class Interrupts:
             self._put_back()
             signal.raise_signal(number)
             return
+        if self.on_signal is not None:
+            self.on_signal()
         name = signal.Signals(number).name
         self.received = self.received or name
         is_first, self._was_asked = not self._was_asked, True

@@ -91,7 +91,10 @@ class Member:
         self._lines = Lines()
         self._asked: tuple[float, int] | None = None  # for a sign of life: when, and how much it had written before
         self._was_told_slow = False
-        os.set_blocking(incoming.fileno(), False)
+        self._unsent = b""
+        # A lease may be more than a pipe takes, and a worker that starts, or hangs, takes nothing from it.
+        for connection in (incoming, outgoing):
+            os.set_blocking(connection.fileno(), False)
 
     @property
     def pid(self) -> int:
@@ -131,11 +134,20 @@ class Member:
         self.state, self.since = state, clock.seconds()
 
     def send(self, kind: str, **data: Any) -> None:
-        """Send a message."""
-        line = encoded(kind, data) + b"\n"
-        with suppress(OSError):  # it has just died, as will be seen
-            while line:
-                line = line[os.write(self._outgoing.fileno(), line) :]
+        """Send a message; what the pipe does not take now goes with :meth:`flush`."""
+        self._unsent += encoded(kind, data) + b"\n"
+        self.flush()
+
+    def flush(self) -> bool:
+        """Send what has been left, and return whether there is more."""
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._outgoing.fileno(), self._unsent) :]
+        except BlockingIOError:
+            return True
+        except OSError:
+            self._unsent = b""  # it has just died, as will be seen
+        return False
 
     def signal(self, number: int) -> None:
         """Send the process a signal."""

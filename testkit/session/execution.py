@@ -145,7 +145,7 @@ class Execution:
         counted = StopWhen(self._most_failures(), way.stop)
         self._bus.subscribe(counted)
         try:
-            with self._surrounded(way), interrupts.stopping(way.stop):
+            with self._surrounded(way, interrupts), interrupts.stopping(way.stop):
                 way.run(self.rounds)
         except Interrupted:
             return ""
@@ -154,13 +154,13 @@ class Execution:
         return self._why_stopped(counted.failed) if way.stopped else ""
 
     @contextmanager
-    def _surrounded(self, way: Way) -> Iterator[None]:
+    def _surrounded(self, way: Way, interrupts: Interrupts) -> Iterator[None]:
         """Set this process up for tests, if they run in it."""
         if not way.is_here:
             yield
             return
         watchdog = self._watchdog
-        with honest_exits(), self._capture, watchdog.enforcing() if watchdog else nullcontext():
+        with honest_exits(), self._capture, watchdog.enforcing(interrupts) if watchdog else nullcontext():
             if watchdog:
                 self._bus.subscribe(watchdog)
             yield

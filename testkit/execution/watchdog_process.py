@@ -1,0 +1,222 @@
+"""The watchdog's own side: the process beside the run. What it needs for a dead run alone, it imports then."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import select
+import signal
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from testkit.core.clock import clock
+from testkit.execution.processes import DUMP, TIME_IS_UP, kill_group
+from testkit.execution.stacks import forget_stacks, stacks_in
+
+PERIOD = 0.2
+"""Seconds between two looks at the clock."""
+STACK_TIME = 0.3
+"""Seconds that a process has to write its stacks."""
+INSISTENCE = 1.0
+"""Seconds after which a test is told again that its time is up: it may have caught the exception."""
+GRACE = 10.0
+"""Seconds that a test has to end then; after them the process is killed, as nothing else is left."""
+PATIENCE = {signal.SIGTERM: 3.5, signal.SIGINT: 30.5}
+"""Seconds after which a signal that the run did not get to handle ends it: what a test has then to end, and a bit."""
+AGAIN = 1.0
+"""The same, if it came again."""
+BYE = "bye"
+"""What the run says when it is over."""
+
+
+class Shared(IntEnum):
+    """The numbers that the run writes into shared memory, by their place."""
+
+    DEADLINE = 0
+    """When the time of the running test or fixture is up, by the run's clock; 0 for never."""
+    RUN_DEADLINE = 1
+    """The same for the run."""
+    HANDLED_SIGNALS = 2
+    """How many signals it has handled."""
+
+
+NUMBER = struct.Struct("=d")
+SHARED_SIZE = NUMBER.size * len(Shared)
+
+
+class Errand(NamedTuple):
+    """What the watchdog is told when it starts; plain data."""
+
+    process: int
+    journal: str
+    run: str
+    stacks: str
+    shared: str
+    reporting: tuple[str, ...]
+    """The command that writes the reports of a dead run."""
+    folder: str
+
+
+def main() -> None:
+    """Be the watchdog of the run that stdin tells of, until it says goodbye or dies."""
+    told = _Told(sys.stdin.fileno())
+    while not told.lines and not told.ended:
+        told.wait(None)
+    if BYE in told.lines or not told.lines:
+        return
+    dog = _Dog(Errand(*json.loads(told.lines.pop(0))))
+    while True:
+        for line in told.lines:
+            if line == BYE:
+                return
+            dog.groups.append(int(line))
+        told.lines.clear()
+        if dog.is_run_gone():  # the pipe's end tells nothing: tests close and inherit descriptors
+            break
+        dog.look_at_signals(told.signals)
+        dog.look_at_the_clock()
+        told.wait(PERIOD)
+    dog.clear_up()
+
+
+class _Told:
+    """What comes from the run: lines, and among them the numbers of signals, as bytes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.lines: list[str] = []
+        self.signals: list[signal.Signals] = []
+        self.ended = False
+        self._descriptor = descriptor
+        self._rest = b""
+
+    def wait(self, timeout: float | None) -> None:
+        """Take in what comes within ``timeout`` seconds."""
+        if self.ended:
+            _sleep(timeout or 0.0)
+            return
+        ready, _, _ = select.select([self._descriptor], [], [], timeout)
+        if not ready:
+            return
+        data = os.read(self._descriptor, 1 << 16)
+        self.ended = not data
+        for number in PATIENCE:
+            self.signals += [number] * data.count(bytes([number]))
+        # Lines are text without control characters.
+        text = bytes(byte for byte in data if byte >= ord(" ") or byte == ord("\n"))
+        *lines, self._rest = (self._rest + text).split(b"\n")
+        self.lines += [line.decode() for line in lines]
+
+
+class _Dog:
+    """What the watchdog knows and does."""
+
+    def __init__(self, errand: Errand) -> None:
+        self.groups: list[int] = []
+        self._errand = errand
+        self._stacks = Path(errand.stacks)
+        with open(errand.shared, "r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), SHARED_SIZE)
+        self._handled_deadline = 0.0
+        self._told = 0.0
+        self._signals = 0
+        self._signalled = 0.0
+        self._killed = ""
+
+    def is_run_gone(self) -> bool:
+        """Return whether the process of the run has ended, whoever has adopted this one since."""
+        return os.getppid() != self._errand.process
+
+    def _shared(self, what: Shared) -> float:
+        number: float = NUMBER.unpack_from(self._memory, what * NUMBER.size)[0]
+        return number
+
+    def look_at_signals(self, signals: list[signal.Signals]) -> None:
+        """Kill the run if it got a signal and does not come to handle it, since C code keeps Python from running."""
+        if len(signals) > self._signals:
+            self._signals, self._signalled = len(signals), clock.seconds()
+        unhandled = len(signals) - int(self._shared(Shared.HANDLED_SIGNALS))
+        if unhandled <= 0:
+            return
+        patience = AGAIN if unhandled > 1 else PATIENCE[signals[-1]]
+        if clock.seconds() - self._signalled > patience:
+            self._kill(f"it got {signals[-1].name} and did not end within {patience:g} s")
+
+    def look_at_the_clock(self) -> None:
+        """Tell the run when the time of its test, or its own, is up; kill it if that does not help."""
+        deadlines = [at for at in (self._shared(Shared.DEADLINE), self._shared(Shared.RUN_DEADLINE)) if at]
+        deadline, now = min(deadlines, default=0.0), clock.seconds()
+        if not deadline or now < deadline:
+            return
+        if deadline != self._handled_deadline:
+            self._handled_deadline, self._told = deadline, 0.0
+            self._ask_for_stacks()
+        if now - deadline > GRACE:
+            self._kill(f"its time was up, and it did not end within {GRACE:g} s")
+        elif now - self._told > INSISTENCE:
+            self._told = now
+            self._signal(TIME_IS_UP)
+
+    def _ask_for_stacks(self) -> None:
+        forget_stacks(self._stacks)
+        self._signal(DUMP)
+        _sleep(STACK_TIME)
+
+    def _kill(self, why: str) -> None:
+        self._killed = f"{why}: the process was killed"
+        self._ask_for_stacks()
+        self._signal(signal.SIGKILL)
+        _sleep(PERIOD)
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self._errand.process, number)
+
+    def clear_up(self) -> None:
+        """Do what is left to do for a run that was killed."""
+        import shutil
+        import subprocess
+
+        for leader in self.groups:
+            kill_group(leader, signal.SIGKILL)
+        facts = list(self._milestones())
+        if "RunStarted" in facts and "RunFinished" not in facts:
+            self._note_death()
+            _tell("the process of the run died; these are its reports, as far as it came:")
+            subprocess.run(self._errand.reporting, stdin=subprocess.DEVNULL, check=False)
+        shutil.rmtree(self._errand.folder, ignore_errors=True)
+
+    def _milestones(self) -> Iterator[str]:
+        """Yield the names of those facts of the run that say how far it came."""
+        from testkit.core.errors import JournalError
+        from testkit.core.events import RunFinished, RunStarted
+        from testkit.core.journal import read
+
+        with suppress(JournalError):
+            for fact in read(Path(self._errand.journal), self._errand.run):
+                if isinstance(fact, RunStarted | RunFinished):
+                    yield type(fact).__name__
+
+    def _note_death(self) -> None:
+        """Write into the journal what is known of the death of the run: its process cannot tell."""
+        from testkit.core.events import WorkerLost
+        from testkit.core.journal import Journal
+
+        death = WorkerLost(worker="", at=clock.now(), reason=self._killed, stacks=stacks_in(self._stacks))
+        if death.reason or death.stacks:
+            with closing(Journal(Path(self._errand.journal), self._errand.run, "watchdog")) as journal:
+                journal(death)
+
+
+def _sleep(seconds: float) -> None:
+    select.select([], [], [], seconds)
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError):
+        os.write(2, f"\ntestkit: {text}\n".encode())
