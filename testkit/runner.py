@@ -57,6 +57,9 @@ class TestkitRunnerMixin(_Base):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         given = {name: kwargs.pop(name) for name in self.own_options if name in kwargs}
         self._is_command: bool = kwargs.pop("testkit_is_command", False)
+        with _command_errors():
+            if kwargs.get("pdb") and kwargs.get("parallel", 0) > 1:
+                raise OptionError("--pdb needs the terminal, which no worker of --parallel has: leave one of them out")
         super().__init__(*args, **kwargs)
         with _command_errors():
             self.testkit_options = resolve_options(given, settings)
@@ -221,10 +224,22 @@ class TestkitRunnerMixin(_Base):
         if self.testkit_options[ExecutionOptions].find_pollution:
             self._session.find_pollution(suite, self._describe_workers(1), self._arguments_of_selection())
             return TestResult()
-        session, workers = self._session, self._describe_workers(self._workers) if self._workers > 1 else None
+        session = self._session
+        is_parallel = self._workers > 1 or self._needs_fresh_databases(suite)
+        workers = self._describe_workers(max(self._workers, 1)) if is_parallel else None
         # In the place of unittest's TextTestRunner: whatever a project's run_suite does around it is kept.
         self.test_runner = cast(Any, lambda **_: SimpleNamespace(run=lambda suite: session.run(suite, workers)))
         return super().run_suite(suite, **kwargs)
+
+    def _needs_fresh_databases(self, suite: Any) -> bool:
+        """Return whether the tests run again and again, so that some need rows which others have removed."""
+        options = self.testkit_options[ExecutionOptions]
+        if not options.until_fail or options.repeat > 1 or self.pdb:
+            return False
+        from testkit.execution.units import kind_of
+        from testkit.selection.order import Kind
+
+        return {Kind.NEEDS_ROWS, Kind.CHANGES_ROWS} <= {kind_of(type(test)) for test in iterate(suite)}
 
     def _describe_workers(self, count: int) -> Workers:
         """Return what the session needs to know of the workers that the tests run in."""
@@ -243,7 +258,10 @@ class TestkitRunnerMixin(_Base):
             isolate=self.testkit_options[ExecutionOptions].isolate,
             hosts=self.testkit_options[GuardOptions].safe_database_hosts,
         )
-        return self._parallel.workers(longest_first=self.shuffle is False and not self.reverse)
+        return self._parallel.workers(
+            longest_first=self.shuffle is False and not self.reverse,
+            rank_of=self._session.rank_of_failed if self._session is not None else None,
+        )
 
     def _arguments_of_selection(self) -> list[str]:
         """Return the arguments by which a run finds the tests of this one."""
@@ -254,7 +272,7 @@ class TestkitRunnerMixin(_Base):
         guard.check_names(self._provided)
         guard.block(self._provided, setting_up=True)
         if self._parallel is not None:
-            self._parallel.drop_databases()
+            self._parallel.close()
         with self._quietly():
             super().teardown_databases(old_config, **kwargs)
         self._record.close()

@@ -390,6 +390,27 @@ def test_failfast_in_one_worker_stops_after_the_failure(project):
 
 
 @pytest.mark.parametrize("arguments", [[], [TWO]], ids=["serial", "parallel"])
+def test_a_test_may_stop_the_run(arguments, project):
+    """A test that calls ``stop()`` of its result stops the whole run; what did not run then is not lost."""
+    project.tests("""
+    from django.test import SimpleTestCase
+    class A(SimpleTestCase):
+        def test_1(self): self._outcome.result.stop()
+        def test_2(self): pass
+    class B(SimpleTestCase):
+        def test_1(self): pass
+    class C(SimpleTestCase):
+        def test_1(self): pass
+    """)
+    result = project.run(*arguments)
+    assert result.returncode == 2
+    assert "a test stopped the run" in result.stderr
+    (end,) = of_type(project, RunFinished)
+    assert (end.stopped, end.lost) == ("a test stopped the run", ())
+    assert f"{MODULE}.A.test_2" in end.not_run
+
+
+@pytest.mark.parametrize("arguments", [[], [TWO]], ids=["serial", "parallel"])
 def test_the_run_has_a_time_limit(arguments, project):
     """--run-timeout ends the tests that run then, says where they were, and what did not run; the status is 1."""
     project.tests("""
@@ -784,6 +805,31 @@ def test_what_cannot_be_imported_is_told_alike(project):
     assert told[0] == told[1]
     assert told[0][0] == 1
     assert any("nothing_of_that_name" in p[1] for fact in told[1][2] for p in fact[3])
+
+
+def test_a_long_lease_keeps_nobody_waiting(meeting):
+    """A class with more tests than a pipe takes does not keep other workers from starting, however long its own does."""
+    meeting.settings("""
+    import multiprocessing
+    if multiprocessing.parent_process():
+        from meeting import meet
+        meet("the start", 2, seconds=15)
+    """)
+    meeting.tests("""
+    from django.test import SimpleTestCase
+    from testkit import no_split
+    @no_split
+    class A(SimpleTestCase): pass
+    @no_split
+    class B(SimpleTestCase): pass
+    for number in range(700):
+        for cls in (A, B):
+            setattr(cls, f"test_{number}_{'x' * 100}", lambda self: None)
+    """)
+    result = meeting.run(TWO, "--start-method=spawn")
+    assert result.returncode == 0, result.stderr
+    assert ran(result) == "Ran 1400 tests"
+    assert not of_type(meeting, WorkerLost)
 
 
 def test_a_projects_own_init_worker_is_called(project):

@@ -203,3 +203,23 @@ def test_what_changes_the_database(project):
     assert result.returncode == 0, result.stderr
     assert f"{victim} fails after:\n  {MODULE}.Leaves.test_2\n" in result.stdout
     assert [fact.run for fact in project.facts() if isinstance(fact, RunStarted)] == [before]
+
+
+def test_a_test_that_hangs_has_failed(project):
+    """The time limit of tests holds in the trials, so a test that hangs after another one is looked into, too."""
+    project.tests("""
+    import time
+    from django.test import SimpleTestCase
+    STATE = set()
+    class A(SimpleTestCase):
+        def test_1(self): pass
+        def test_2(self): STATE.add("locked")
+        def test_3(self): pass
+    class Z(SimpleTestCase):
+        def test_9(self):
+            if STATE:
+                time.sleep(60)
+    """)
+    result = project.run(f"--find-pollution={VICTIM}", "--timeout=0.5")
+    assert result.returncode == 0, result.stderr
+    assert names(result) == [f"{MODULE}.A.test_2"]

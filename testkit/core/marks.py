@@ -70,14 +70,17 @@ def timeout_of(test: Any) -> float | None:
     Raises:
         ValueError: a tag ``timeout=…`` of it is no number of seconds.
     """
-    for holder in (_method(test), type(test)):
-        limit = getattr(holder, _TIMEOUT, None)
-        if limit is None:
-            tags = [tag for tag in getattr(holder, "tags", ()) if str(tag).startswith(_TAG)]
-            limit = min((_checked(tag.removeprefix(_TAG)) for tag in tags), default=None)
-        if limit is not None:
-            return float(limit)
-    return None
+    method = getattr(type(test), getattr(test, "_testMethodName", ""), None)
+    limit = _limit_on(method)
+    return _limit_on(type(test)) if limit is None else limit
+
+
+def _limit_on(holder: Any) -> float | None:
+    limit: float | None = getattr(holder, _TIMEOUT, None)
+    tags = getattr(holder, "tags", ())
+    if limit is not None or not tags:
+        return limit
+    return min((_checked(tag.removeprefix(_TAG)) for tag in tags if str(tag).startswith(_TAG)), default=None)
 
 
 def resources_of(test: Any) -> Mapping[str, int]:

@@ -121,7 +121,7 @@ class Measurement:
         reporter = Coverage(data_file=None, config_file=False) if self._adopted else Coverage(config_file=False)
         reporter.config = self._coverage.config.copy()
         if self._adopted:
-            self._take_in_parts()
+            self.take_in_parts()
             reporter.get_data().update(self._coverage.get_data())
             return reporter
         reporter.load()
@@ -130,8 +130,8 @@ class Measurement:
             reporter.combine([str(part) for part in parts])
         return reporter
 
-    def _take_in_parts(self) -> None:
-        """Give what workers measured to the owner of the measurement, who knows nothing of them."""
+    def take_in_parts(self) -> None:
+        """Give what workers measured to the owner of an adopted measurement, who knows nothing of them."""
         from coverage import CoverageData
 
         for path in parts_of(self._data_file):
@@ -145,6 +145,13 @@ class Measurement:
 def running() -> Measurement | None:
     """Return the measurement that is on in this process, or None."""
     return _running
+
+
+def foreign() -> Measurement | None:
+    """Return the measurement of this process that is somebody else's (``coverage run``), or None; nothing is reported."""
+    loaded = sys.modules.get("coverage")
+    current = loaded.Coverage.current() if loaded is not None else None
+    return None if current is None else Measurement(current, CoverageOptions(), [], adopted=True)
 
 
 def start(options: CoverageOptions, *, data_file: Path | None = None) -> Measurement:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,16 @@ class Made(NamedTuple):
     name: str
 
 
+class Process(NamedTuple):
+    """A process, told from every other one; what a system cannot say is empty."""
+
+    machine: str
+    boot: str
+    namespace: str
+    id: int
+    started: str
+
+
 class Record:
     """The file in which a run notes its databases."""
 
@@ -43,7 +54,7 @@ class Record:
         if family_of(connection) == "sqlite3" and is_in_memory(name):
             return
         self._made.append(Made(connection.alias, _server_of(connection), name))
-        plain = {"process": os.getpid(), "started": _start_of(os.getpid()), "databases": self._made}
+        plain = {"process": _process(os.getpid()), "databases": self._made}
         with suppress(OSError), replacing(self._path) as file:  # not to be noted is no reason to fail
             json.dump(plain, file)
 
@@ -87,7 +98,7 @@ def remove_leftovers(cache: Path, *, keep: bool) -> list[str]:
     removed = []
     for path in sorted((cache / _FOLDER).glob("*.json")):
         plain = _read(path)
-        if plain is None or _is_alive(plain["process"], plain["started"]):
+        if plain is None or not _is_dead(plain["process"]):
             continue
         made = _removable(plain["databases"], keep)
         removed += [each.name for each in made if _remove(connections[each.alias], each.name)]
@@ -99,7 +110,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     try:
         plain = json.loads(path.read_text())
         plain["databases"] = [Made(*map(str, made)) for made in plain["databases"]]
-        return {"process": int(plain["process"]), "started": str(plain["started"]), "databases": plain["databases"]}
+        return {"process": Process(*plain["process"]), "databases": plain["databases"]}
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
@@ -166,20 +177,46 @@ def _server_of(connection: BaseDatabaseWrapper) -> str:
     return f"{family} {port} {','.join(sorted(names))}"  # type: ignore[call-overload]
 
 
+def _process(id: int) -> Process:
+    """Return what tells the process ``id`` of this machine from all others."""
+    return Process(platform.node(), _text("/proc/sys/kernel/random/boot_id"), _pid_namespace(), id, _start_of(id))
+
+
+def _is_dead(process: Process) -> bool:
+    """Return whether ``process`` is known to have ended: it was one of this machine, and is not there any more."""
+    here = _process(process.id)
+    if process.machine != here.machine:
+        return False
+    if process.boot != here.boot:
+        return True
+    if process.namespace != here.namespace:  # a container: its processes cannot be seen from here
+        return False
+    try:
+        os.kill(process.id, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return bool(process.started) and here.started != process.started
+
+
 def _start_of(process: int) -> str:
     """Return when ``process`` began, as the kernel counts: ids are given again."""
     try:
-        with open(f"/proc/{process}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19].decode()
-    except (OSError, IndexError):
+        return _text(f"/proc/{process}/stat").rpartition(")")[2].split()[19]
+    except IndexError:
         return ""
 
 
-def _is_alive(process: int, started: str) -> bool:
+def _pid_namespace() -> str:
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return not started or _start_of(process) == started
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace").strip()
+    except OSError:
+        return ""

@@ -35,6 +35,8 @@ from testkit.selection.order import Fresh, Queue, Unit
 
 TICK = 0.2
 """Seconds after which the loop looks at the clock when nothing happens."""
+FLUSH = 0.01
+"""Seconds after which it looks whether a pipe takes more of a long lease."""
 DEATHS_OF_A_CLASS = 2
 """How many workers a class may take with it; what is left of it does not run."""
 STARTS = 3
@@ -129,6 +131,11 @@ class Pool:
         finally:
             self._selector.close()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to stop, by a test if by nobody else."""
+        return self._stops
+
     def stop(self) -> None:
         """Begin no further test; those that run may end."""
         self._stops = True
@@ -194,6 +201,8 @@ class Pool:
 
     def _time_to(self, timeout: float) -> float:
         """Return the seconds until something is due, at most ``timeout``."""
+        if [member for member in self._members.values() if member.flush()]:
+            timeout = min(timeout, FLUSH)
         steps = [member.steps[0][0] for member in self._members.values() if member.steps]
         return max(0.0, min([timeout, *(step - clock.seconds() for step in steps)]))
 
@@ -212,6 +221,8 @@ class Pool:
                 if member.state is State.STARTING:
                     member.enter(State.BUSY if member.lease else State.IDLE)
             case "done":
+                if message.data["stopped"]:
+                    self.stop()
                 self._end_lease(member)
                 if member.state is State.BUSY:
                     member.enter(State.IDLE)

@@ -15,6 +15,11 @@ class StopWhen:
         self.failed = 0
         self._most, self._stop = most, stop
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether any number of failures ends the run."""
+        return self._most > 0
+
     def __call__(self, fact: Fact) -> None:
         if isinstance(fact, TestFinished | FixtureFinished) and fact.final and fact.outcome.is_bad:
             self.failed += 1

@@ -24,14 +24,11 @@ from types import FrameType
 
 from testkit.core.clock import clock
 from testkit.core.debugger import before_debugger
-from testkit.core.events import Fact, FixtureFinished, FixtureStarted, TestFinished, TestStarted
+from testkit.core.events import Fact, FixtureStarted, TestStarted
 from testkit.execution.interrupts import Interrupts
 from testkit.execution.processes import DUMP, TIME_IS_UP
 from testkit.execution.stacks import stacks_in
-from testkit.execution.watchdog_process import BYE, NUMBER, SHARED_SIZE, Errand, Shared
-
-FAREWELL = 1.0
-"""Seconds that the watchdog has to end when the run is over."""
+from testkit.execution.watchdog_process import NUMBER, SHARED_SIZE, Errand, Shared
 
 # By its path, and without `site`, which takes longer than all that the watchdog does.
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from testkit.execution.watchdog_process import main; main()"
@@ -73,6 +70,7 @@ class Watchdog:
         self._limit_of, self._run_timeout = limit_of, run_timeout
         self._limit = 0.0
         self._is_off = False
+        self._set_deadline = NUMBER.pack_into  # looked up here, since it is called for each test
         self._undo = ExitStack()
         shared, self._stacks = folder / "watchdog", folder / "run.stacks"
         shared.write_bytes(bytes(SHARED_SIZE))
@@ -101,12 +99,12 @@ class Watchdog:
         self._say(str(leader))
 
     def __call__(self, fact: Fact) -> None:
-        if isinstance(fact, TestStarted | FixtureStarted):
-            self._limit, self.overdue = self._limit_of(fact.id), None
-            if self._limit and not self._is_off:
-                self._share(Shared.DEADLINE, clock.seconds() + self._limit)
-        elif isinstance(fact, TestFinished | FixtureFinished):
-            self._share(Shared.DEADLINE, 0.0)
+        kind = type(fact)
+        if kind is TestStarted or kind is FixtureStarted:
+            # It is not taken back when the test ends: the next one begins, or the run is over.
+            self._limit, self.overdue = self._limit_of(fact.id), None  # type: ignore[union-attr]
+            if not self._is_off:
+                self._set_deadline(self._memory, 0, clock.seconds() + self._limit if self._limit else 0.0)
 
     def _share(self, what: Shared, number: float) -> None:
         NUMBER.pack_into(self._memory, what * NUMBER.size, number)
@@ -173,12 +171,8 @@ class Watchdog:
 
     def close(self) -> None:
         """Send it away: the run is over."""
-        self._say(BYE)
-        try:
-            self._process.wait(FAREWELL)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._process.kill()  # rather than to wait until it has begun, which short runs would
+        self._process.wait()
         self._undo.close()
         if self._process.stdin is not None:
             with suppress(OSError):  # a test has closed it

@@ -31,8 +31,6 @@ PATIENCE = {signal.SIGTERM: 3.5, signal.SIGINT: 30.5}
 """Seconds after which a signal that the run did not get to handle ends it: what a test has then to end, and a bit."""
 AGAIN = 1.0
 """The same, if it came again."""
-BYE = "bye"
-"""What the run says when it is over."""
 
 
 class Shared(IntEnum):
@@ -64,18 +62,15 @@ class Errand(NamedTuple):
 
 
 def main() -> None:
-    """Be the watchdog of the run that stdin tells of, until it says goodbye or dies."""
+    """Be the watchdog of the run that stdin tells of, until that is gone. A run that ends well kills it before."""
     told = _Told(sys.stdin.fileno())
     while not told.lines and not told.ended:
         told.wait(None)
-    if BYE in told.lines or not told.lines:
+    if not told.lines:
         return
     dog = _Dog(Errand(*json.loads(told.lines.pop(0))))
     while True:
-        for line in told.lines:
-            if line == BYE:
-                return
-            dog.groups.append(int(line))
+        dog.groups += map(int, told.lines)
         told.lines.clear()
         if dog.is_run_gone():  # the pipe's end tells nothing: tests close and inherit descriptors
             break

@@ -102,6 +102,11 @@ class WorkerRecorder(Recorder):
     def shouldStop(self, value: bool) -> None:
         self._stops = value
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether a test stopped it, or its failure did."""
+        return self._stops
+
 
 def main(assignment: Assignment, inherited: Tests | None = None, strangers: Iterable[int] = ()) -> None:
     """Be a worker process until the run has no more leases for it.
@@ -192,7 +197,7 @@ def _serve(
         recorder._previousTestClass = None  # type: ignore[attr-defined]  # the next lease sets its classes up anew
         for companion in companions:
             companion.save()
-        channel.send("done")
+        channel.send("done", stopped=recorder.was_stopped)
 
 
 def _imported(path: str) -> type[unittest.TestSuite]:

@@ -143,7 +143,8 @@ class Execution:
     def run(self, way: Way, interrupts: Interrupts) -> str:
         """Run the tests and return why they ended early, empty if they did not or a signal tells."""
         counted = StopWhen(self._most_failures(), way.stop)
-        self._bus.subscribe(counted)
+        if counted.is_needed:
+            self._bus.subscribe(counted)
         try:
             with self._surrounded(way, interrupts), interrupts.stopping(way.stop):
                 way.run(self.rounds)

@@ -68,6 +68,10 @@ class ParallelRun:
         self._init_worker = _path_of(parallel_suite) if has_own else ""
         self._debug, self._isolate, self._hosts = debug, isolate, list(hosts)
         self._clones: Clones | None = None
+        own = measure.running()
+        self._foreign = measure.foreign() if own is None else None
+        measurement = own or self._foreign
+        self._measurement = measurement.for_workers() if measurement is not None else None
 
     def workers(self, *, longest_first: bool, rank_of: Callable[[Any], int] | None = None) -> Workers:
         """Return what the session needs to know of the workers."""
@@ -93,9 +97,8 @@ class ParallelRun:
                 init_worker=self._init_worker,
             )
         surroundings = []
-        measurement = measure.running()
-        if measurement is not None:  # first, as the others import the project where the worker is no fork
-            surroundings.append(Surrounding("testkit.coverage.workers.measured", measurement.for_workers()))
+        if self._measurement is not None:  # first, as the others import the project where the worker is no fork
+            surroundings.append(Surrounding("testkit.coverage.workers.measured", self._measurement))
         if self._method != "fork":
             data = {"aliases": self._aliases, "debug": self._debug, "hosts": self._hosts}
             surroundings.append(Surrounding("testkit.databases.clones.django_set_up", data))
@@ -106,10 +109,12 @@ class ParallelRun:
         surroundings.append(Surrounding("testkit.execution.isolation.isolated", own))
         return surroundings
 
-    def drop_databases(self) -> None:
-        """Drop the databases of all workers."""
+    def close(self) -> None:
+        """Drop the databases of all workers, and give what they measured to whom it belongs."""
         if self._clones is not None:
             self._clones.drop()
+        if self._foreign is not None:
+            self._foreign.take_in_parts()
 
 
 def _path_of(cls: type) -> str:

@@ -11,6 +11,7 @@ from testkit.core import journal
 from testkit.core.errors import OptionError, TestkitError
 from testkit.core.events import Fact, FixtureFinished, TestFinished, TestStarted, WorkerStarted
 from testkit.execution.ids import iterate, test_id, tests_by_id
+from testkit.execution.limits import Limits
 from testkit.execution.pool import Plan, Pool
 from testkit.selection.order import Kind, Queue, Test, Unit
 from testkit.selection.pollution import command, find_polluters
@@ -20,8 +21,10 @@ from testkit.session.pooled import Workers
 class Trials:
     """Runs a test after others, each time in a fresh process with a fresh database."""
 
-    def __init__(self, suite: Any, test: str, workers: Workers) -> None:
+    def __init__(self, suite: Any, test: str, workers: Workers, limits: Limits) -> None:
         """``suite`` has all tests in their order; ``test`` is the id of the one in question.
+
+        ``limits`` say how long tests may take: one that hangs has failed.
 
         Raises:
             OptionError: it is not among them.
@@ -35,7 +38,7 @@ class Trials:
             )
         self.test = test
         self.count = 0
-        self._workers = workers
+        self._workers, self._limits = workers, limits
 
     def before(self) -> list[str]:
         """Return the ids of the tests that come before the test in the order of the run."""
@@ -61,7 +64,7 @@ class Trials:
                 folder=folder,
             )
             queue = Queue([Unit("", tests, 0.0, kind=Kind.NEEDS_ROWS)], 1)
-            Pool(plan, queue, self._by_id, verdict).run()
+            Pool(plan, queue, self._by_id, verdict, limits=self._limits).run()
         return verdict.is_bad
 
 

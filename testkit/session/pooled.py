@@ -21,6 +21,8 @@ from testkit.execution.worker import Surrounding
 from testkit.selection.durations import Durations
 from testkit.selection.order import Queue
 
+WORTH_A_REMARK = 1.0
+"""Seconds that a parallel run has to lose before it is worth to be told."""
 COVERED_LEASE = 1.0
 """Seconds that a lease takes at least, if it can, when its coverage is saved after it."""
 
@@ -70,13 +72,17 @@ class Pooled:
         self._tell, self._tick, self._watchdog = tell, tick, watchdog
         self._folder = folder
         self._pool: Pool | None = None
-        self.stopped = False
+        self._stops = False
         self.remark = ""
         self.result = Reported(self._by_id)
         bus.subscribe(self.result)
 
+    @property
+    def stopped(self) -> bool:
+        return self._stops or (self._pool is not None and self._pool.stopped)
+
     def stop(self) -> None:
-        self.stopped = True
+        self._stops = True
         if self._pool is not None:
             self._pool.stop()
 
@@ -89,7 +95,7 @@ class Pooled:
         while not (rounds or self.stopped):
             self._run_pool(1)
         spent = clock.seconds() - started
-        if not self.stopped and busy.seconds < spent and busy.is_whole:
+        if not self.stopped and spent - busy.seconds > WORTH_A_REMARK and busy.is_whole:
             self.remark = (
                 f"one process would have been faster: the tests take {busy.seconds:.1f} s, and {spent:.1f} s went by with "
                 f"{self._workers.number} workers and their databases; leave --parallel out"

@@ -23,6 +23,7 @@ from testkit.core.options import Options, flag_of
 from testkit.core.tally import Tally
 from testkit.execution.ids import iterate, test_id
 from testkit.execution.interrupts import Interrupts
+from testkit.execution.limits import Limits
 from testkit.execution.options import ExecutionOptions
 from testkit.selection import rerun
 from testkit.selection.rerun import RerunOptions
@@ -59,6 +60,7 @@ class Session:
         self._below_minimum = ""
         self._run_id = ""
         self._losses = Losses()
+        self._failed: frozenset[str] = frozenset()
         self._listening: Listening | None = None
         # A test may change the working directory.
         self._places = Places((REPORTS / "journal").absolute(), (CACHE / "durations.json").absolute())
@@ -114,10 +116,15 @@ class Session:
                 self.notice(f"--last-failed: {len(selected)} of {len(tests)} tests")
                 return selected
             self.notice("--last-failed: no test that failed when it last ran is among these, so all of them run")
+        self._failed = failed
         ranks: dict[int, list[Any]] = {}
         for test in tests:
             ranks.setdefault(rank_of(test), []).append(test)
         return [test for _, group in sorted(ranks.items()) for test in rerun.failed_first(group, failed, test_id, type)]
+
+    def rank_of_failed(self, test: Any) -> int:
+        """Return 0 for a test that ``--failed-first`` puts before the others, which have 1."""
+        return 0 if rerun.is_below(test_id(test), self._failed) else 1
 
     def _failed_in_last_runs(self) -> frozenset[str]:
         runs = journal.runs(self._places.journals)
@@ -181,7 +188,8 @@ class Session:
         """
         from testkit.session.pollution import Trials, find_pollution
 
-        trials = Trials(suite, self.options[ExecutionOptions].find_pollution, workers)
+        options = self.options[ExecutionOptions]
+        trials = Trials(suite, options.find_pollution, workers, Limits.of_tests(iterate(suite), options))
         return len(find_pollution(trials, self._places.journals, arguments, print))
 
     def _publish_end(self, seconds: float, stopped: str) -> None:

@@ -48,7 +48,7 @@ class UnitByUnit:
     def run(self, rounds: int) -> None:
         units = units_of(self._tests, Durations({}, {}), 1)
         # Kind by kind: what needs the rows of migrations cannot run again after what removes them.
-        for kind in Kind if rounds else [None]:
+        for kind in Kind if rounds > 1 else [None]:
             for _ in counted(rounds):
                 for unit in units:
                     if kind in (None, unit.kind):

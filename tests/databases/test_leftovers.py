@@ -35,10 +35,14 @@ own = json.loads(path.read_text())
 ((_, server, _),) = own["databases"]
 path.unlink()
 for number, each in enumerate(given["records"]):
-    plain = {"process": given["dead"], "started": "", **each} if isinstance(each, dict) else each
+    plain = each
     if isinstance(each, dict):
-        plain = {key: own[key] if value == "own" else value for key, value in plain.items()}
-        plain["databases"] = [[alias, where or server, name] for alias, where, name in plain["databases"]]
+        # Of this machine and boot, unless the record says otherwise.
+        named = dict(zip(("machine", "boot", "namespace", "id", "started"), own["process"]))
+        process = {**named, "id": given["dead"], "started": ""} | each.get("process", {})
+        process = named if each.get("is_own") else process
+        plain = {"process": list(process.values())}
+        plain["databases"] = [[alias, where or server, name] for alias, where, name in each["databases"]]
     (cache / "databases" / f"{number}.json").write_text(plain if isinstance(plain, str) else json.dumps(plain))
 print(json.dumps(remove_leftovers(cache, keep=given["keep"])))
 """
@@ -176,15 +180,15 @@ def test_nothing_else_is_ever_removed(project, place):
         of(("default", "sqlite3", place.name("3"))),
         of(("nobody", "", place.name("4"))),
         of(("second", "", place.name("5"))),  # no clone of that alias's
-        of(("default", "", place.name("8")), process="own", started="own"),  # of a run that goes on
+        of(("default", "", place.name("8")), is_own=True),  # of a run that goes on
         of(("default", "", "postgres"), ("default", "", "mysql"), ("default", "", "manage.py"), ("default", "", "")),
         of(("default", "", f"{place.name('9')}; DROP DATABASE {place.name('9')}"), ("default", "", "../settings.py")),
         of(("default", "", str(project.folder / "settings.py"))),
         "no JSON",
         "[]",
-        '{"process": 1}',
-        '{"process": "x", "started": "", "databases": []}',
-        '{"process": 1, "started": "", "databases": [["default"]]}',
+        '{"process": ["", "", "", 1, ""]}',
+        '{"process": "x", "databases": []}',
+        '{"process": ["", "", "", 1, ""], "databases": [["default"]]}',
         of(("default", "", place.name("6"))),  # one that is as it should be
     ]
     assert remove(project, place, forged) == {place.name("6")}
@@ -198,7 +202,25 @@ def test_a_process_id_that_was_given_again(project, place):
     place.create(place.name("1"))
     if not Path("/proc/self/stat").exists():
         pytest.skip("only Linux tells when a process began")
-    record = of(("default", "", place.name("1")), process=os.getpid(), started="1")
+    record = of(("default", "", place.name("1")), process={"id": os.getpid(), "started": "1"})
+    assert remove(project, place, [record]) == {place.name("1")}
+
+
+def test_a_process_of_elsewhere_is_not_taken_for_dead(project, place):
+    """Records of another machine, and of another container on this one, are left alone: nothing is known of them."""
+    place.create(place.name("1"))
+    records = [
+        of(("default", "", place.name("1")), process={"machine": "elsewhere"}),
+        of(("default", "", place.name("1")), process={"namespace": "pid:[1]"}),
+    ]
+    assert remove(project, place, records) == set()
+    assert place.name("1") in place.there()
+
+
+def test_a_run_before_the_machine_started_anew_is_dead(project, place):
+    """A process of this machine before its last start is gone, whatever has its id now."""
+    place.create(place.name("1"))
+    record = of(("default", "", place.name("1")), process={"boot": "before", "id": os.getpid()})
     assert remove(project, place, [record]) == {place.name("1")}
 
 

@@ -173,7 +173,7 @@ class Console:
             self._fail(problem.outcome, self._block(title, problem, printed, fact.sql))
             printed = ""
         if fact.outcome is Outcome.UNEXPECTED_SUCCESS:
-            self._fail(fact.outcome, f"UNEXPECTED SUCCESS: {title}\n")
+            self._fail(fact.outcome, f"UNEXPECTED SUCCESS: {title}\n{printed}")
         elif (printed or fact.sql) and fact.subtests_failed and not fact.problems:
             self._fail(Outcome.FAILED, f"{SEPARATOR}\nOUTPUT: {title}\n{RULE}\n{printed}{_queries(fact.sql)}\n")
 
