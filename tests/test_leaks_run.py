@@ -17,11 +17,11 @@ TESTS = """
         def test_file(self): type(self).file = open(__file__)
 """
 SAID = """Leaks: 3 tests left something behind
-  app.tests.Untidy.test_file
-    file {folder}/app/tests.py is left open
-  app.tests.Untidy.test_thread
+  shop.tests.test_shop.Untidy.test_file
+    file {folder}/shop/tests/test_shop.py is left open
+  shop.tests.test_shop.Untidy.test_thread
     thread 'lingering' is still running
-  app.tests.Untidy.test_variable
+  shop.tests.test_shop.Untidy.test_variable
     environment variable LEFT_BEHIND was added
 """
 

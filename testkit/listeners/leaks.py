@@ -40,7 +40,7 @@ class LeaksListener:
         if not count:
             return "\nLeaks: no test left anything behind"
         parts = [f"\nLeaks: {count} test{'' if count == 1 else 's'} left something behind"]
-        for id, lines in list(self._tests.items())[:MOST_SHOWN]:
+        for id, lines in sorted(self._tests.items())[:MOST_SHOWN]:  # workers end in any order
             parts += [f"  {visible(id)}", *(f"    {visible(line)}" for line in lines)]
         if count > MOST_SHOWN:
             parts.append(f"  … and {count - MOST_SHOWN} more")
