@@ -69,7 +69,7 @@ def test_a_run_without_leaks_says_that_it_looked():
 
 def test_many_tests_are_counted_rather_than_listed():
     """The console names so many tests and counts the others; the data has all of them."""
-    data = section(*(ended(f"test_{number}", "a pipe is left open") for number in range(60)))
+    data = section(*(ended(f"test_{number:02}", "a pipe is left open") for number in range(60)))
     assert len(data["tests"]) == 60
     assert data["text"].splitlines()[-1] == "  … and 10 more"
     assert "test_49" in data["text"]
