@@ -239,12 +239,18 @@ class _Counter:
 def django_set_up(worker: str, data: Mapping[str, Any]) -> Iterator[None]:
     """Set Django up in a worker process that was not forked, as the run did in its own.
 
-    ``data`` has the aliases that tests use, ``debug`` (of ``--debug-mode``) and the ``hosts`` that the guard allows.
+    ``data`` has the ``aliases`` that tests use, the ``settings`` of the test databases by alias, ``debug`` (of
+    ``--debug-mode``) and the ``hosts`` that the guard allows.
     """
     import django
     from django.test.utils import setup_test_environment
 
-    django.setup()
+    # Before the apps are loaded, which may use the database as soon as they are ready.
     guard.check_before(data["aliases"], GuardOptions(safe_database_hosts=tuple(data["hosts"])))
+    for alias, settings in data["settings"].items():
+        connections[alias].settings_dict.update(settings)
+    guard.block(data["settings"])
+    django.setup()
+    close_connections()
     setup_test_environment(debug=data["debug"])
     yield

@@ -1,6 +1,6 @@
 """What a pool and a worker say to each other: lines of plain data over a pair of pipes.
 
-A worker on another machine would need another :class:`Channel` and nothing else.
+A worker on another machine would need another :class:`Channel`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from testkit.core.events import Fact, from_plain, to_json
 
 _CHUNK = 1 << 18
+_read, _write = os.read, os.write  # tests patch those of the module
 
 
 class Message(NamedTuple):
@@ -53,7 +54,7 @@ class PipeChannel:
             for line in self._lines.complete():
                 return message(line)
             try:
-                data = os.read(self._incoming, _CHUNK)
+                data = _read(self._incoming, _CHUNK)
             except OSError as error:
                 raise ChannelBroken(str(error)) from error
             if not data:
@@ -71,7 +72,7 @@ class PipeChannel:
         try:
             # One write as a rule; a pipe takes what is larger than it in parts.
             while line:
-                line = line[os.write(self._outgoing, line) :]
+                line = line[_write(self._outgoing, line) :]
         except OSError as error:
             raise ChannelBroken(str(error)) from error
 
@@ -82,6 +83,11 @@ class Lines:
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
         self._complete: deque[bytes] = deque()
+
+    @property
+    def unfinished(self) -> int:
+        """How many bytes wait for the end of their line."""
+        return sum(map(len, self._pieces))
 
     def add(self, data: bytes) -> None:
         """Take in what was read."""
@@ -109,6 +115,18 @@ def message(line: bytes) -> Message:
 
 
 def decoded(line: bytes) -> Fact | Message:
-    """Return the fact or the message in ``line``."""
-    plain = json.loads(line)
-    return from_plain(plain["fact"], plain) if isinstance(plain, dict) else Message(*plain)
+    """Return the fact or the message in ``line``.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        plain = json.loads(line)
+        if isinstance(plain, dict):
+            return from_plain(plain["fact"], plain)
+        kind, data = plain
+    except (TypeError, KeyError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    if not (isinstance(kind, str) and isinstance(data, dict)):
+        raise ValueError("a message is a word and its data")
+    return Message(kind, data)

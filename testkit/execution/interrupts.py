@@ -12,6 +12,7 @@ from typing import Any, Self
 
 GRACE = {signal.SIGINT: 30.0, signal.SIGTERM: 3.0}
 """How many seconds the running test has to end by itself. CI systems follow SIGTERM with SIGKILL after some 10 s."""
+_getpid = os.getpid  # tests patch that of the module
 INSISTENCE = 0.5
 """Seconds after which a test is interrupted again, when it has caught the interrupt and goes on."""
 
@@ -31,14 +32,17 @@ class Interrupts:
     def __init__(self) -> None:
         self.received = ""
         """The name of the first signal that came, if any."""
-        self.on_signal: Callable[[], None] | None = None
-        """Is called for each signal that is handled."""
+        self.end_after: Callable[[float], None] | None = None
+        """Sees to it that the running test is interrupted after so many seconds (0: it is not needed any more).
+
+        A watchdog does so, whom no C code keeps from it; without one, a thread.
+        """
         self._stop: Callable[[], None] | None = None
         self._was_asked = False
         self._has_run = False
         self._disarmed = threading.Event()
         self._before: dict[signal.Signals, Any] = {}
-        self._process = os.getpid()
+        self._process = _getpid()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -76,16 +80,16 @@ class Interrupts:
             yield
         finally:
             self._disarmed.set()
+            if self.end_after is not None:
+                self.end_after(0.0)
             self._stop, self._was_asked, self._has_run = None, False, True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:
+        if _getpid() != self._process:
             # A child that a test forked: it is not the run, and has to end when it is told to.
             self._put_back()
             signal.raise_signal(number)
             return
-        if self.on_signal is not None:
-            self.on_signal()
         name = signal.Signals(number).name
         self.received = self.received or name
         is_first, self._was_asked = not self._was_asked, True
@@ -97,6 +101,9 @@ class Interrupts:
         self._stop()
         grace = GRACE[signal.Signals(number)]
         _tell(f"{name}: the running test has {grace:.0f} s to end (again: end it now)")
+        if self.end_after is not None:
+            self.end_after(grace)
+            return
         self._disarmed = threading.Event()
         threading.Thread(
             target=_send_after, args=(number, grace, self._disarmed), name="testkit grace", daemon=True

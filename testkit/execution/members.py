@@ -28,8 +28,12 @@ ENDING = 5.0
 """Seconds that a worker has to end when it has nothing more to do."""
 SILENCE = 10.0
 """Seconds of silence after which a worker is asked for a sign of life."""
+LONGEST_LINE = 100_000_000
+"""How many bytes a fact has at most: what is kept of outputs and tracebacks is far less."""
 ANSWER = 5.0
 """Seconds that it has to give one."""
+MOST_OUTPUT = 1_000_000_000
+"""How many bytes a test may write: more would fill the disk, for everybody."""
 STARTING = 300.0
 """Seconds that a worker has to be ready: to import a project takes a while."""
 _CHUNK = 1 << 18
@@ -65,11 +69,14 @@ class Member:
     """One worker process."""
 
     def __init__(
-        self, name: str, process: BaseProcess, files: Files, incoming: Connection, outgoing: Connection
+        self, name: str, process: BaseProcess, mark: str, files: Files, incoming: Connection, outgoing: Connection
     ) -> None:
-        """``incoming`` and ``outgoing`` are the parent's ends of its pipes."""
+        """``mark`` is in the environment of what it starts; ``incoming`` and ``outgoing`` are the parent's ends of its
+        pipes.
+        """
         self.name = name
         self.process = process
+        self.mark = mark
         self.files = files
         self.state = State.STARTING
         self.is_ready = False
@@ -81,8 +88,6 @@ class Member:
         """What ran when it was decided to end the worker."""
         self.reason = ""
         """Why it is ended, or what it said before it ended."""
-        self.is_renewed = False
-        """Whether another one with a fresh database takes its place."""
         self.steps: list[tuple[float, int]] = []
         """Signals that its process group gets, and when."""
         self.since = self.heard = clock.seconds()
@@ -117,10 +122,13 @@ class Member:
                 for line in self._lines.complete():
                     try:
                         said = decoded(line)
-                    except (ValueError, KeyError, TypeError):
+                    except ValueError:
                         self.end_by_force("something else than facts came from it (a test wrote to its pipe?)")
                         return
                     yield said
+                if self._lines.unfinished > LONGEST_LINE:
+                    self.end_by_force("a line without end came from it (a test wrote to its pipe?)")
+                    return
 
     def note(self, fact: Fact, limits: Limits) -> None:
         """Take in what ``fact`` says about what the worker is at."""
@@ -151,8 +159,14 @@ class Member:
 
     def signal(self, number: int) -> None:
         """Send the process a signal."""
-        with suppress(OSError):
-            os.kill(self.pid, number)
+        if self.process.exitcode is None:  # or else its number may be somebody else's
+            with suppress(OSError):
+                os.kill(self.pid, number)
+
+    def end_with(self, number: int) -> None:
+        """Send a signal to its process group, and to itself: a spawned one may not lead its group yet."""
+        kill_group(self.pid, number)
+        self.signal(number)
 
     def ask_for_stacks(self) -> None:
         """Let it write the stacks of its threads, and nothing but these."""
@@ -161,6 +175,8 @@ class Member:
 
     def end_by_force(self, reason: str) -> None:
         """Begin to end it: its stacks, then SIGTERM to its process group, then SIGKILL."""
+        if self.state is State.DOOMED:
+            return  # what it does on its way is no reason to begin anew
         now = clock.seconds()
         self.state, self.reason, self.blamed = State.DOOMED, reason, self.running
         self.ask_for_stacks()
@@ -189,7 +205,7 @@ class Member:
     def look_after(self, now: float, limits: Limits, tell: Callable[[str], None]) -> None:
         """Do what is due at ``now``: end what takes too long, ask what is silent for a sign of life."""
         while self.steps and self.steps[0][0] <= now:
-            kill_group(self.pid, self.steps.pop(0)[1])
+            self.end_with(self.steps.pop(0)[1])
         if self.state is State.DOOMED:
             return
         if self.running is not None and self.state is State.BUSY:
@@ -203,6 +219,8 @@ class Member:
         spent = now - running.since
         if running.limit and spent > running.limit:
             self.end_by_force(f"it took longer than its limit of {running.limit:g} s")
+        elif self.files.size() > MOST_OUTPUT:
+            self.end_by_force(f"it wrote more than {MOST_OUTPUT / 1e9:g} GB to stdout and stderr")
         elif limits.slow and spent > limits.slow and not self._was_told_slow:
             self._was_told_slow = True
             tell(f"slow: {running} has been running for {spent:.0f} s (worker {self.name})")

@@ -9,7 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +39,12 @@ class Files(NamedTuple):
         for path in self:
             path.unlink(missing_ok=True)  # a child of the last worker of this name may still write to the old one
             path.touch()
+
+    def size(self) -> int:
+        """Return how many bytes were printed since the last test ended."""
+        with suppress(OSError):
+            return self.stdout.stat().st_size + self.stderr.stat().st_size
+        return 0
 
     def last_output(self) -> str:
         """Return the end of what was printed since the last test ended, stdout before stderr."""

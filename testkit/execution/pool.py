@@ -29,7 +29,8 @@ from testkit.execution.limits import NO_LIMITS, ONCE, Limits, Policy
 from testkit.execution.losses import end_of, loss_of, quarantined
 from testkit.execution.members import STACK_TIME, TERMINATION, Member, Running, State
 from testkit.execution.outputs import Files
-from testkit.execution.processes import ending_of, kill_group
+from testkit.execution.processes import end_marked, ending_of, kill_group, mark_of, undisturbed
+from testkit.execution.watchdog import Watchdog
 from testkit.execution.worker import CUT_OFF, Assignment, Control, Surrounding, main
 from testkit.selection.order import Fresh, Queue, Unit
 
@@ -76,8 +77,7 @@ class Pool:
         policy: Policy = ONCE,
         tell: Callable[[str], None] = _ignore,
         tick: Callable[[], None] = _ignore,
-        watch: Callable[[int], None] | None = None,
-        private: Sequence[int] = (),
+        watchdog: Watchdog | None = None,
     ) -> None:
         """Make a pool.
 
@@ -90,20 +90,19 @@ class Pool:
             policy: what is tried again.
             tell: gets what is to be told to the user and is no fact.
             tick: is called several times a second.
-            watch: gets the process group of each worker, for whoever ends it when this process is killed.
-            private: file descriptors of this process that no worker is to keep.
+            watchdog: ends the workers when this process is killed.
         """
         self._plan, self._queue, self._tests = plan, queue, tests
         self._publish = publish
         self._limits, self._policy = limits, policy
-        self._tell, self._tick, self._watch = tell, tick, watch or _ignore
-        self._private = private
+        self._tell, self._tick, self._watchdog = tell, tick, watchdog
         self._context: Any = multiprocessing.get_context(plan.start_method)
         self._selector = selectors.DefaultSelector()
         self._members: dict[str, Member] = {}
         self._deaths: Counter[str] = Counter()
         self._broken: set[tuple[str, str]] = set()
         self._failed_starts = 0
+        self._launched = 0
         self._told: set[str] = set()
         self._stops = False
         self._control_path = plan.folder / "control"
@@ -126,7 +125,8 @@ class Pool:
             while self._members:
                 self._turn(TICK)
         except BaseException as error:
-            self._end_now(str(error) or type(error).__name__)
+            with undisturbed():
+                self._end_now(str(error) or type(error).__name__)
             raise
         finally:
             self._selector.close()
@@ -144,12 +144,15 @@ class Pool:
     # Starting workers
 
     def _launch(self, name: str) -> None:
+        self._launched += 1
+        mark = mark_of(str(self._plan.folder), f"{name}.{self._launched};")
         files = Files.of_worker(self._plan.folder, name)
         files.create()
         leases, our_leases = self._context.Pipe(duplex=False)
         our_facts, facts = self._context.Pipe(duplex=False)
         assignment = Assignment(
             worker=name,
+            mark=mark,
             files=files,
             control=self._control_path,
             leases=leases,
@@ -161,7 +164,9 @@ class Pool:
         )
         arguments: tuple[Any, ...] = (assignment,)
         if self._plan.start_method == "fork":
-            strangers = [our_leases.fileno(), our_facts.fileno(), *self._private]
+            strangers = [our_leases.fileno(), our_facts.fileno()]
+            if self._watchdog is not None:
+                strangers.append(self._watchdog.descriptor)
             strangers += [descriptor for member in self._members.values() for descriptor in member.descriptors]
             arguments = (assignment, self._tests, strangers)
         process = self._context.Process(target=main, args=arguments, name=f"testkit-{name}")
@@ -173,8 +178,9 @@ class Pool:
         facts.close()
         with suppress(OSError):
             os.setpgid(process.pid, process.pid)  # here and there, as either may come first
-        self._watch(process.pid)
-        member = self._members[name] = Member(name, process, files, our_facts, our_leases)
+        if self._watchdog is not None:
+            self._watchdog.watch_group(process.pid)
+        member = self._members[name] = Member(name, process, mark, files, our_facts, our_leases)
         self._selector.register(our_facts.fileno(), selectors.EVENT_READ, member)
         self._selector.register(process.sentinel, selectors.EVENT_READ, member)
         self._queue.renewed(name)
@@ -249,7 +255,6 @@ class Pool:
             return
         leased = self._queue.lease(member.name, clock.seconds(), len(self._members) - 1)
         if isinstance(leased, Fresh):
-            member.is_renewed = True
             self._dismiss(member)
         elif leased:
             member.lease = lease = Lease(leased, self._policy.retries, self._broken)
@@ -284,7 +289,11 @@ class Pool:
 
     def _bury(self, member: Member) -> None:
         """Settle what a worker process that has ended leaves behind, and put another in its place if there is need."""
-        kill_group(member.pid, signal.SIGKILL)  # what its tests have started
+        # What its tests have started, also in a session of its own.
+        kill_group(member.pid, signal.SIGKILL)
+        end_marked(member.mark)
+        if self._watchdog is not None:
+            self._watchdog.forget_group(member.pid)
         for descriptor in (member.descriptors[0], member.process.sentinel):
             with suppress(KeyError):
                 self._selector.unregister(descriptor)
@@ -345,8 +354,10 @@ class Pool:
         if any(member.running for member in members):
             time.sleep(STACK_TIME)
         for member in members:
-            kill_group(member.pid, signal.SIGKILL)
+            member.end_with(signal.SIGKILL)
+        for member in members:
             member.process.join(TERMINATION)
+            end_marked(member.mark)
             self._hear(member)
             if member.running is not None and member.lease is not None:
                 for each in member.lease.heard(end_of(member.running, member, reason, interrupted=True)):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NoReturn
 
 from testkit.core.errors import ExitStatus
 
+_getpid = os.getpid  # tests patch that of the module
 _REAL_TIME = hasattr(signal, "SIGRTMIN")
 DUMP = signal.SIGRTMIN + 7 if _REAL_TIME else signal.SIGUSR2
 """The signal at which a process of a run writes the stacks of its threads, even from within C code."""
@@ -24,10 +27,10 @@ def honest_exits() -> Iterator[None]:
 
     Children that a test forks may end as they like.
     """
-    real, process = os._exit, os.getpid()
+    real, process = os._exit, _getpid()
 
     def exit_honestly(status: int) -> NoReturn:
-        if os.getpid() == process:
+        if _getpid() == process:
             os.write(
                 2, f"\ntestkit: a test ended the process by os._exit({status}); the run is not complete\n".encode()
             )
@@ -48,6 +51,20 @@ def end_child(problems: list[str]) -> NoReturn:
     os._exit(1 if problems else 0)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ignore SIGINT and SIGTERM for the block, which ends what they would: a clean-up that is cut short leaves things."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
 def ending_of(status: int, cut_off: int) -> str:
     """Return in words how a process ended whose status is ``status`` (``-N`` for signal N)."""
     if status == cut_off:
@@ -62,16 +79,29 @@ def ending_of(status: int, cut_off: int) -> str:
     return f"the process was ended by {name}{hint}"
 
 
+def end_marked(mark: str) -> None:
+    """Kill all processes that were started with ``mark`` in their environment; on Linux, which tells of that."""
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError, ValueError):
+            if mark.encode() in path.read_bytes():
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+
 def kill_group(leader: int, number: int) -> None:
     """Send the signal ``number`` to the process group of ``leader``; nothing happens when there is none any more."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)
 
 
-def is_stopped(process: int) -> bool:
-    """Return whether ``process`` is stopped (by SIGSTOP, or a debugger); where that cannot be told, it is."""
+def is_stopped(process: int, *, unknown: bool = True) -> bool:
+    """Return whether ``process`` is stopped (by SIGSTOP, or a debugger); ``unknown`` where that cannot be told."""
     try:
         with open(f"/proc/{process}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
     except (OSError, IndexError):
-        return True
+        return unknown
+
+
+def mark_of(folder: str, worker: str = "") -> str:
+    """Return what the environment of a worker, and of whatever it starts, has in it: the run's ``folder``, its name."""
+    return f"TESTKIT_MARK={os.path.basename(folder)}/{worker}"

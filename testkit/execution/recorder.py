@@ -29,6 +29,7 @@ from testkit.execution.ids import Locator, class_id, subtest_id, summary_of, tes
 from testkit.execution.processes import end_child
 from testkit.execution.sql import SqlLog
 
+_getpid = os.getpid  # tests patch that of the module
 Publish = Callable[[Fact], None]
 
 
@@ -101,8 +102,9 @@ class Recorder(unittest.TestResult):
     ) -> None:
         """Publish by ``publish``.
 
-        ``keep_all_sql``: also of tests that pass. ``pdb``: open the debugger where a test fails. ``overdue`` returns
-        what was raised in the running test because its time was up: it fails even if it has caught that.
+        ``keep_all_sql``: also of tests that pass. ``pdb``: open the debugger where a test fails. ``overdue`` is
+        called when a test or a fixture ends, and returns what was raised in it because its time was up: a test fails
+        even if it has caught that.
         """
         super().__init__()
         self.failfast = failfast
@@ -112,7 +114,7 @@ class Recorder(unittest.TestResult):
         self._capture = capture
         self._pdb = pdb
         self._worker = worker
-        self._process = os.getpid()
+        self._process = _getpid()
         self._locator = Locator()
         self._test: _Running | None = None
         self._fixture: _Running | None = None
@@ -147,7 +149,7 @@ class Recorder(unittest.TestResult):
         overdue = self._overdue()
         if overdue is not None and self._test is not None and not self._test.problems:
             self.addError(test, (type(overdue), overdue, overdue.__traceback__))
-        if os.getpid() != self._process:
+        if _getpid() != self._process:
             end_child([problem.traceback for problem in self._test.problems] if self._test else [])
         self._end()
 
@@ -345,6 +347,7 @@ class Recorder(unittest.TestResult):
         """End a fixture: the counterpart of ``_setupStdout``."""
         fixture, self._fixture = self._fixture, None
         self._fixture_ran = True
+        self._overdue()
         stdout, stderr = self._capture.take()
         passing_through = sys.exception()
         if fixture is None or not fixture.id:

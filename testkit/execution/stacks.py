@@ -23,13 +23,18 @@ def stacks_in(path: Path) -> str:
 def shortened(stacks: str) -> str:
     """Return ``stacks`` (most recent call first) without what lies outside of a test: unittest, Django, the runner."""
     shown: list[str] = []
-    is_outside = False
+    is_outside = is_within = False
     for line in stacks.splitlines():
         frame = _FRAME.fullmatch(line)
+        is_own = frame is not None and (frame["file"] or "").startswith(_OWN_FOLDER)
         if frame is None:
-            is_outside = False
-        elif (frame["file"] or "").startswith(_OWN_FOLDER) or frame["function"] in _CALLERS:
+            is_outside = is_within = False
+        elif is_own and not is_within:
+            continue  # the runner's, called by the test: a subtest's end, say
+        elif is_own or frame["function"] in _CALLERS:
             is_outside = True
+        else:
+            is_within = True
         if not is_outside:
             shown.append(line)
     return "\n".join(shown)

@@ -25,7 +25,7 @@ from types import FrameType
 from testkit.core.clock import clock
 from testkit.core.debugger import before_debugger
 from testkit.core.events import Fact, FixtureStarted, TestStarted
-from testkit.execution.interrupts import Interrupts
+from testkit.execution.interrupts import Interrupted, Interrupts
 from testkit.execution.processes import DUMP, TIME_IS_UP
 from testkit.execution.stacks import stacks_in
 from testkit.execution.watchdog_process import NUMBER, SHARED_SIZE, Errand, Shared
@@ -47,7 +47,7 @@ class Watchdog:
 
     def __init__(
         self,
-        journal: Path,
+        journal: Path | None,
         run: str,
         folder: Path,
         reporting: Sequence[str],
@@ -58,7 +58,7 @@ class Watchdog:
         """Watch over this process and the run ``run``.
 
         Args:
-            journal: the folder of its journal.
+            journal: the folder of its journal; without one there are no reports of a run that is killed.
             run: the run's id.
             folder: a folder of the run's own, which the watchdog removes if the run is killed.
             reporting: the command that writes the reports of a run that was killed.
@@ -70,6 +70,7 @@ class Watchdog:
         self._limit_of, self._run_timeout = limit_of, run_timeout
         self._limit = 0.0
         self._is_off = False
+        self._interrupts = Interrupts()
         self._set_deadline = NUMBER.pack_into  # looked up here, since it is called for each test
         self._undo = ExitStack()
         shared, self._stacks = folder / "watchdog", folder / "run.stacks"
@@ -82,7 +83,9 @@ class Watchdog:
             stdin=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the run
         )
-        errand = Errand(os.getpid(), str(journal), run, str(self._stacks), str(shared), tuple(reporting), str(folder))
+        errand = Errand(
+            os.getpid(), str(journal or ""), run, str(self._stacks), str(shared), tuple(reporting), str(folder)
+        )
         self._say(json.dumps(errand))
 
     @property
@@ -96,7 +99,11 @@ class Watchdog:
 
     def watch_group(self, leader: int) -> None:
         """End the process group of ``leader`` when the run is killed."""
-        self._say(str(leader))
+        self._say(f"g{leader}")
+
+    def forget_group(self, leader: int) -> None:
+        """Do not: it is over, and its number may be given again."""
+        self._say(f"r{leader}")
 
     def __call__(self, fact: Fact) -> None:
         kind = type(fact)
@@ -146,11 +153,18 @@ class Watchdog:
         os.set_blocking(self.descriptor, False)
         self._undo.callback(_set_wakeup, _set_wakeup(self.descriptor))
         _forget_wakeup_in_forks()
-        interrupts.on_signal = self._count_signal
-        self._undo.callback(setattr, interrupts, "on_signal", None)
+        interrupts.end_after = self._end_after
+        self._undo.callback(setattr, interrupts, "end_after", None)
+        self._interrupts = interrupts
 
-    def _count_signal(self) -> None:
-        self._share(Shared.HANDLED_SIGNALS, self._shared(Shared.HANDLED_SIGNALS) + 1)
+    def _end_after(self, grace: float) -> None:
+        self._share(Shared.END_BY, clock.seconds() + grace if grace else 0.0)
+
+    def take_back(self) -> BaseException | None:
+        """Set no limit until the next test begins; return what was raised in the one that ended, if its time was up."""
+        if not self._is_off:
+            self._set_deadline(self._memory, 0, 0.0)
+        return self.overdue
 
     def _stop_clock(self) -> None:
         """Set no limit any more: a test that is debugged may take its time."""
@@ -159,9 +173,12 @@ class Watchdog:
         self._share(Shared.RUN_DEADLINE, 0.0)
 
     def _time_is_up(self, number: int, frame: FrameType | None) -> None:
+        self._share(Shared.ANSWERED, self._shared(Shared.ASKED))
         deadline, run_deadline = self._shared(Shared.DEADLINE), self._shared(Shared.RUN_DEADLINE)
         now = clock.seconds()
         stacks = stacks_in(self._stacks)
+        if 0 < self._shared(Shared.END_BY) < now:
+            raise Interrupted(self._interrupts.received)
         if run_deadline and now > run_deadline:
             self._share(Shared.RUN_DEADLINE, 0.0)
             raise _with_note(RunTimedOut(f"the run took longer than --run-timeout {self._run_timeout:g}"), stacks)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from testkit.core.clock import clock
-from testkit.execution.processes import DUMP, TIME_IS_UP, kill_group
+from testkit.execution.processes import DUMP, TIME_IS_UP, end_marked, is_stopped, kill_group, mark_of
 from testkit.execution.stacks import forget_stacks, stacks_in
 
 PERIOD = 0.2
@@ -31,6 +31,8 @@ PATIENCE = {signal.SIGTERM: 3.5, signal.SIGINT: 30.5}
 """Seconds after which a signal that the run did not get to handle ends it: what a test has then to end, and a bit."""
 AGAIN = 1.0
 """The same, if it came again."""
+LAST_GRACE = 1.0
+"""Seconds that a test has to end when it is interrupted after a signal."""
 
 
 class Shared(IntEnum):
@@ -40,8 +42,12 @@ class Shared(IntEnum):
     """When the time of the running test or fixture is up, by the run's clock; 0 for never."""
     RUN_DEADLINE = 1
     """The same for the run."""
-    HANDLED_SIGNALS = 2
-    """How many signals it has handled."""
+    ASKED = 2
+    """How many signals the watchdog knows of, and has asked the run about."""
+    ANSWERED = 3
+    """Of how many it was asked when Python last ran there."""
+    END_BY = 4
+    """When the running test is to be interrupted after a signal; 0 for not at all."""
 
 
 NUMBER = struct.Struct("=d")
@@ -53,6 +59,7 @@ class Errand(NamedTuple):
 
     process: int
     journal: str
+    """Its folder; empty when there is none."""
     run: str
     stacks: str
     shared: str
@@ -70,12 +77,17 @@ def main() -> None:
         return
     dog = _Dog(Errand(*json.loads(told.lines.pop(0))))
     while True:
-        dog.groups += map(int, told.lines)
+        for line in told.lines:
+            dog.take(line)
         told.lines.clear()
         if dog.is_run_gone():  # the pipe's end tells nothing: tests close and inherit descriptors
             break
-        dog.look_at_signals(told.signals)
-        dog.look_at_the_clock()
+        if dog.is_run_stopped():
+            dog.wait_with_it()
+        else:
+            dog.look_at_signals(told.signals)
+            dog.look_at_the_end()
+            dog.look_at_the_clock()
         told.wait(PERIOD)
     dog.clear_up()
 
@@ -112,7 +124,7 @@ class _Dog:
     """What the watchdog knows and does."""
 
     def __init__(self, errand: Errand) -> None:
-        self.groups: list[int] = []
+        self._groups: set[int] = set()
         self._errand = errand
         self._stacks = Path(errand.stacks)
         with open(errand.shared, "r+b") as file:
@@ -122,6 +134,25 @@ class _Dog:
         self._signals = 0
         self._signalled = 0.0
         self._killed = ""
+        self._stood_still = 0.0  # of the time of what runs now
+        self._last_look = clock.seconds()
+
+    def take(self, line: str) -> None:
+        """Take what the run says: a process group to end with it (``gNUMBER``), or one that is over (``rNUMBER``)."""
+        # Letters: a signal's number may come as any byte up to 64, digits among them.
+        change = {"g": self._groups.add, "r": self._groups.discard}.get(line[:1])
+        if change is not None and line[1:].isdigit():
+            change(int(line[1:]))
+
+    def is_run_stopped(self) -> bool:
+        """Return whether somebody has suspended the run: its time stands still then."""
+        return is_stopped(self._errand.process, unknown=False)
+
+    def wait_with_it(self) -> None:
+        """Do not count the time in which the run stands still."""
+        now = clock.seconds()
+        self._stood_still += now - self._last_look
+        self._last_look = now
 
     def is_run_gone(self) -> bool:
         """Return whether the process of the run has ended, whoever has adopted this one since."""
@@ -135,21 +166,36 @@ class _Dog:
         """Kill the run if it got a signal and does not come to handle it, since C code keeps Python from running."""
         if len(signals) > self._signals:
             self._signals, self._signalled = len(signals), clock.seconds()
-        unhandled = len(signals) - int(self._shared(Shared.HANDLED_SIGNALS))
+            NUMBER.pack_into(self._memory, Shared.ASKED * NUMBER.size, len(signals))
+            self._signal(TIME_IS_UP)
+        unhandled = len(signals) - int(self._shared(Shared.ANSWERED))
         if unhandled <= 0:
             return
         patience = AGAIN if unhandled > 1 else PATIENCE[signals[-1]]
         if clock.seconds() - self._signalled > patience:
             self._kill(f"it got {signals[-1].name} and did not end within {patience:g} s")
 
+    def look_at_the_end(self) -> None:
+        """Interrupt the running test when a signal came and the test has had its time to end; kill the run in the end."""
+        end, now = self._shared(Shared.END_BY), clock.seconds()
+        if not end or now < end:
+            return
+        if now - end > LAST_GRACE:
+            self._kill("it was interrupted, and did not end")
+        else:
+            self._signal(TIME_IS_UP)
+
     def look_at_the_clock(self) -> None:
         """Tell the run when the time of its test, or its own, is up; kill it if that does not help."""
         deadlines = [at for at in (self._shared(Shared.DEADLINE), self._shared(Shared.RUN_DEADLINE)) if at]
         deadline, now = min(deadlines, default=0.0), clock.seconds()
+        self._last_look = now
+        if deadline != self._handled_deadline:
+            self._handled_deadline, self._told, self._stood_still = deadline, 0.0, 0.0
+        deadline += self._stood_still
         if not deadline or now < deadline:
             return
-        if deadline != self._handled_deadline:
-            self._handled_deadline, self._told = deadline, 0.0
+        if not self._told:
             self._ask_for_stacks()
         if now - deadline > GRACE:
             self._kill(f"its time was up, and it did not end within {GRACE:g} s")
@@ -177,9 +223,10 @@ class _Dog:
         import shutil
         import subprocess
 
-        for leader in self.groups:
+        for leader in self._groups:
             kill_group(leader, signal.SIGKILL)
-        facts = list(self._milestones())
+        end_marked(mark_of(self._errand.folder))
+        facts = list(self._milestones()) if self._errand.journal else []
         if "RunStarted" in facts and "RunFinished" not in facts:
             self._note_death()
             _tell("the process of the run died; these are its reports, as far as it came:")

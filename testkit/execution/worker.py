@@ -57,6 +57,8 @@ class Assignment(NamedTuple):
     """All that a worker process is told when it is started: plain data and its ends of two pipes."""
 
     worker: str
+    mark: str
+    """What the environment of whatever it starts has in it: ``NAME=value``."""
     files: Files
     control: Path
     leases: Connection
@@ -123,7 +125,6 @@ def main(assignment: Assignment, inherited: Tests | None = None, strangers: Iter
             companions = _surround(assignment, channel, stack)
             channel.send("ready", pid=os.getpid())
             _serve(assignment, channel, output, companions, inherited)
-        channel.send("ended")
     except ChannelBroken:
         os._exit(CUT_OFF)
     except BaseException:
@@ -136,6 +137,8 @@ def _begin_process(assignment: Assignment, strangers: Iterable[int]) -> OutputFi
     os.setpgid(0, 0)  # what tests start belongs to the worker, and ends with it
     for descriptor in strangers:
         os.close(descriptor)
+    name, _, value = assignment.mark.partition("=")
+    os.environ[name] = value
     os.environ["TESTKIT_WORKER"] = assignment.worker  # for settings, which a spawned worker has yet to import
     # The run's own handlers are not for its workers.
     signal.signal(signal.SIGINT, signal.default_int_handler)

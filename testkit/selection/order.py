@@ -272,6 +272,8 @@ class Queue:
         """Return ``unit`` and what goes with it into one lease."""
         taken, seconds = [unit], unit.seconds
         # Towards the end leases become short, for the workers to end together.
+        if unit.resources:
+            return [unit]  # others would hold them longer than they are used
         least = min(self._least, self._seconds / (2 * self._workers))
         for other in self._units[unit.kind].get((), ()):
             if seconds >= least:

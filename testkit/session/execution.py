@@ -73,12 +73,12 @@ class Execution:
         """How often all tests run; 0 for without end."""
         return 0 if self._options.until_fail and self._options.repeat < 2 else max(self._options.repeat, 1)
 
-    def watch(self, suite: Any) -> None:
+    def watch(self, suite: Any, *, has_journal: bool) -> None:
         """Start the process that outlives this one, unless a debugger is wanted, which takes its time."""
         if self._host.pdb:
             return
         self._watchdog = Watchdog(
-            self._places.journals,
+            self._places.journals if has_journal else None,
             self._run,
             self._folder,
             self._reporting_command(),
@@ -137,7 +137,7 @@ class Execution:
             self._stack.callback(probe.close)
         watchdog = self._watchdog
         if watchdog is not None:
-            given["overdue"] = lambda: watchdog.overdue
+            given["overdue"] = watchdog.take_back
         return Recorder(publish, self._capture, pdb=self._host.pdb, **given)
 
     def run(self, way: Way, interrupts: Interrupts) -> str:

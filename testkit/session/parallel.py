@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test.runner import ParallelTestSuite
 
@@ -100,7 +101,8 @@ class ParallelRun:
         if self._measurement is not None:  # first, as the others import the project where the worker is no fork
             surroundings.append(Surrounding("testkit.coverage.workers.measured", self._measurement))
         if self._method != "fork":
-            data = {"aliases": self._aliases, "debug": self._debug, "hosts": self._hosts}
+            settings = {alias: connections[alias].settings_dict for alias in self._provided}
+            data = {"aliases": self._aliases, "settings": settings, "debug": self._debug, "hosts": self._hosts}
             surroundings.append(Surrounding("testkit.databases.clones.django_set_up", data))
         surroundings.append(Surrounding("testkit.databases.clones.cloned", self._clones.lease(worker, folder)))
         if not self._isolate:

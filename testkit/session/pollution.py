@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from testkit.core.events import Fact, FixtureFinished, TestFinished, TestStarted
 from testkit.execution.ids import iterate, test_id, tests_by_id
 from testkit.execution.limits import Limits
 from testkit.execution.pool import Plan, Pool
+from testkit.execution.watchdog import Watchdog
 from testkit.selection.order import Kind, Queue, Test, Unit
 from testkit.selection.pollution import command, find_polluters
 from testkit.session.pooled import Workers
@@ -21,10 +21,18 @@ from testkit.session.pooled import Workers
 class Trials:
     """Runs a test after others, each time in a fresh process with a fresh database."""
 
-    def __init__(self, suite: Any, test: str, workers: Workers, limits: Limits) -> None:
-        """``suite`` has all tests in their order; ``test`` is the id of the one in question.
+    def __init__(
+        self, suite: Any, test: str, workers: Workers, limits: Limits, folder: Path, watchdog: Watchdog
+    ) -> None:
+        """Prepare trials.
 
-        ``limits`` say how long tests may take: one that hangs has failed.
+        Args:
+            suite: all tests, in their order.
+            test: the id of the one in question.
+            workers: what the processes are.
+            limits: how long tests may take: one that hangs has failed.
+            folder: a folder for files of the processes.
+            watchdog: ends them when this process is killed.
 
         Raises:
             OptionError: it is not among them.
@@ -38,7 +46,7 @@ class Trials:
             )
         self.test = test
         self.count = 0
-        self._workers, self._limits = workers, limits
+        self._workers, self._limits, self._folder, self._watchdog = workers, limits, folder, watchdog
 
     def before(self) -> list[str]:
         """Return the ids of the tests that come before the test in the order of the run."""
@@ -53,18 +61,16 @@ class Trials:
         self.count += 1
         verdict = _Verdict(self.test)
         tests: tuple[Test, ...] = tuple((id, 0) for id in (*ids, self.test))
-        with tempfile.TemporaryDirectory(prefix="testkit-") as name:
-            folder = Path(name)
-            plan = Plan(
-                workers=1,
-                start_method=self._workers.start_method,
-                surroundings=lambda worker: self._workers.surroundings(worker, folder),
-                suite=self._workers.suite,
-                recording={},
-                folder=folder,
-            )
-            queue = Queue([Unit("", tests, 0.0, kind=Kind.NEEDS_ROWS)], 1)
-            Pool(plan, queue, self._by_id, verdict, limits=self._limits).run()
+        plan = Plan(
+            workers=1,
+            start_method=self._workers.start_method,
+            surroundings=lambda worker: self._workers.surroundings(worker, self._folder),
+            suite=self._workers.suite,
+            recording={},
+            folder=self._folder,
+        )
+        queue = Queue([Unit("", tests, 0.0, kind=Kind.NEEDS_ROWS)], 1)
+        Pool(plan, queue, self._by_id, verdict, limits=self._limits, watchdog=self._watchdog).run()
         return verdict.is_bad
 
 

@@ -128,8 +128,7 @@ class Pooled:
             policy=Policy(options.retries, options.retry_delay),
             tell=self._tell,
             tick=self._tick,
-            watch=self._watchdog.watch_group if self._watchdog else None,
-            private=[self._watchdog.descriptor] if self._watchdog else (),
+            watchdog=self._watchdog,
         )
         self._pool.run()
 

@@ -25,6 +25,7 @@ from testkit.execution.ids import iterate, test_id
 from testkit.execution.interrupts import Interrupts
 from testkit.execution.limits import Limits
 from testkit.execution.options import ExecutionOptions
+from testkit.execution.watchdog import Watchdog
 from testkit.selection import rerun
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import ShardOptions
@@ -147,8 +148,7 @@ class Session:
             raise TestkitError("run_suite() of the project's runner runs tests a second time: one run has one suite")
         sys.stdout.flush()  # what Django has said so far comes before the tests, also where it is a file
         listening = self._listen(is_parallel=workers is not None)
-        folder = Path(tempfile.mkdtemp(prefix="testkit-"))
-        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder = self._make_folder()
         execution = Execution(
             self.options,
             self._host,
@@ -161,8 +161,7 @@ class Session:
             notice=self.notice,
             tick=listening.tick,
         )
-        if listening.has_journal:
-            execution.watch(suite)
+        execution.watch(suite, has_journal=listening.has_journal)
         way = execution.way(suite, workers)
         ids = tuple(test_id(test) for test in iterate(suite)) * max(execution.rounds, 1)
         if self.sharding is not None:
@@ -189,8 +188,17 @@ class Session:
         from testkit.session.pollution import Trials, find_pollution
 
         options = self.options[ExecutionOptions]
-        trials = Trials(suite, options.find_pollution, workers, Limits.of_tests(iterate(suite), options))
+        limits, folder = Limits.of_tests(iterate(suite), options), self._make_folder()
+        watchdog = Watchdog(None, "", folder, (), limit_of=limits.of)
+        self._stack.callback(watchdog.close)
+        trials = Trials(suite, options.find_pollution, workers, limits, folder, watchdog)
         return len(find_pollution(trials, self._places.journals, arguments, print))
+
+    def _make_folder(self) -> Path:
+        """Make a folder for files of this run, which goes with it."""
+        folder = Path(tempfile.mkdtemp(prefix="testkit-"))
+        self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
     def _publish_end(self, seconds: float, stopped: str) -> None:
         interrupted = self.interrupts.received

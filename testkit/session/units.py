@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from testkit.core.bus import Bus
+from testkit.core.clock import clock
 from testkit.core.events import Fact
 from testkit.execution.ids import iterate, tests_by_id
 from testkit.execution.leases import Lease
@@ -63,12 +64,18 @@ class UnitByUnit:
 
     def _attempt(self, unit: Unit) -> Iterator[Unit]:
         if unit.attempt > 1:
-            time.sleep(self._policy.pause())
+            self._pause(self._policy.pause())
         self._lease = lease = Lease([unit], self._policy.retries)
         self._recorder.attempt = unit.attempt
         self._suite_class([copy.copy(self._by_id[id][place]) for id, place in unit.tests]).run(self._recorder)
         self._recorder._previousTestClass = None  # type: ignore[attr-defined]  # to be set up anew by the next attempt
         return lease.retries("", 0.0)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless the run is told to stop."""
+        end = clock.seconds() + seconds
+        while not self.stopped and (left := end - clock.seconds()) > 0:
+            time.sleep(min(left, 0.2))
 
     def _hear(self, fact: Fact) -> None:
         for each in self._lease.heard(fact) if self._lease else [fact]:
