@@ -208,7 +208,7 @@ def test_signals_that_come_while_a_pool_ends(project):
     while len(list(project.folder.glob("begun-*"))) < 2:
         time.sleep(0.05)
     time.sleep(0.2)
-    for _ in range(6):
+    for _ in range(3):
         os.kill(process.pid, signal.SIGINT)
         time.sleep(0.1)
         if process.poll() is not None:
