@@ -93,13 +93,13 @@ def kill_group(leader: int, number: int) -> None:
         os.killpg(leader, number)
 
 
-def is_stopped(process: int, *, unknown: bool = True) -> bool:
-    """Return whether ``process`` is stopped (by SIGSTOP, or a debugger); ``unknown`` where that cannot be told."""
+def is_stopped(process: int) -> bool:
+    """Return whether ``process`` is stopped (by SIGSTOP, or a debugger); where that cannot be told, it is."""
     try:
         with open(f"/proc/{process}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
     except (OSError, IndexError):
-        return unknown
+        return True
 
 
 def mark_of(folder: str, worker: str = "") -> str:

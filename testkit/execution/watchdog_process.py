@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from testkit.core.clock import clock
-from testkit.execution.processes import DUMP, TIME_IS_UP, end_marked, is_stopped, kill_group, mark_of
+from testkit.execution.processes import DUMP, TIME_IS_UP, end_marked, kill_group, mark_of
 from testkit.execution.stacks import forget_stacks, stacks_in
 
 PERIOD = 0.2
@@ -82,12 +82,9 @@ def main() -> None:
         told.lines.clear()
         if dog.is_run_gone():  # the pipe's end tells nothing: tests close and inherit descriptors
             break
-        if dog.is_run_stopped():
-            dog.wait_with_it()
-        else:
-            dog.look_at_signals(told.signals)
-            dog.look_at_the_end()
-            dog.look_at_the_clock()
+        dog.look_at_signals(told.signals)
+        dog.look_at_the_end()
+        dog.look_at_the_clock()
         told.wait(PERIOD)
     dog.clear_up()
 
@@ -134,8 +131,6 @@ class _Dog:
         self._signals = 0
         self._signalled = 0.0
         self._killed = ""
-        self._stood_still = 0.0  # of the time of what runs now
-        self._last_look = clock.seconds()
 
     def take(self, line: str) -> None:
         """Take what the run says: a process group to end with it (``gNUMBER``), or one that is over (``rNUMBER``)."""
@@ -143,16 +138,6 @@ class _Dog:
         change = {"g": self._groups.add, "r": self._groups.discard}.get(line[:1])
         if change is not None and line[1:].isdigit():
             change(int(line[1:]))
-
-    def is_run_stopped(self) -> bool:
-        """Return whether somebody has suspended the run: its time stands still then."""
-        return is_stopped(self._errand.process, unknown=False)
-
-    def wait_with_it(self) -> None:
-        """Do not count the time in which the run stands still."""
-        now = clock.seconds()
-        self._stood_still += now - self._last_look
-        self._last_look = now
 
     def is_run_gone(self) -> bool:
         """Return whether the process of the run has ended, whoever has adopted this one since."""
@@ -189,10 +174,8 @@ class _Dog:
         """Tell the run when the time of its test, or its own, is up; kill it if that does not help."""
         deadlines = [at for at in (self._shared(Shared.DEADLINE), self._shared(Shared.RUN_DEADLINE)) if at]
         deadline, now = min(deadlines, default=0.0), clock.seconds()
-        self._last_look = now
         if deadline != self._handled_deadline:
-            self._handled_deadline, self._told, self._stood_still = deadline, 0.0, 0.0
-        deadline += self._stood_still
+            self._handled_deadline, self._told = deadline, 0.0
         if not deadline or now < deadline:
             return
         if not self._told:

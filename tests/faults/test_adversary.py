@@ -118,27 +118,6 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def test_a_run_that_is_suspended_is_not_out_of_time(project):
-    """While a run is stopped (Ctrl-Z) the time of its test stands still."""
-    project.tests("""
-        import time
-        from django.test import SimpleTestCase
-
-        class Slow(SimpleTestCase):
-            def test_slow(self):
-                open("begun", "w")
-                time.sleep(1)
-    """)
-    process = project.start("--timeout", "3")
-    while not (project.folder / "begun").exists():
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGSTOP)
-    time.sleep(16)
-    os.kill(process.pid, signal.SIGCONT)
-    _, output = process.communicate(timeout=30)
-    assert process.returncode == 0, output
-
-
 def test_there_is_a_time_limit_without_a_journal(project):
     """A run that can keep no journal ends a test that takes too long all the same."""
     project.tests("""
