@@ -70,6 +70,7 @@ def on_server(project: Project, request: pytest.FixtureRequest) -> Callable[[str
 
     def use(fixture: str) -> Server:
         server = Server(request.getfixturevalue(fixture))
+        server.drop_all()  # what other tests keep there by --keepdb
         request.addfinalizer(server.drop_all)
         project.settings(f"DATABASES = {{'default': {server.settings!r}}}")
         return server
