@@ -24,7 +24,7 @@ from testkit.core.events import (
     WorkerLost,
     WorkerStarted,
 )
-from tests.projects import Project, clean_environment
+from tests.projects import MIXED, Project, clean_environment
 
 MODULE = "shop.tests.test_shop"
 TWO = "--parallel=2"
@@ -50,66 +50,9 @@ def note(name, text):
     with open(pathlib.Path(__file__).parent / name, "a") as file:
         file.write(f"{text}\\n")
 """
-MIXED = """
-import sys, unittest
-from django.test import SimpleTestCase, TestCase, TransactionTestCase
-from shop.models import Item
-
-class DatabaseTests(TestCase):
-    @classmethod
-    def setUpTestData(cls):
-        cls.item = Item.objects.create(name="book")
-
-    def test_reads(self):
-        self.assertEqual(Item.objects.get().name, "book")
-
-    def test_fails(self):
-        print("said by a test that fails")
-        self.assertEqual(Item.objects.count(), 2)
-
-    def test_errs(self):
-        raise KeyError("x")
-
-class FlushingTests(TransactionTestCase):
-    def test_creates(self):
-        Item.objects.create(name="pen")
-        self.assertEqual(Item.objects.count(), 1)
-
-class PlainTests(SimpleTestCase):
-    @unittest.skip("not today")
-    def test_skipped(self):
-        raise AssertionError
-
-    @unittest.expectedFailure
-    def test_expected(self):
-        self.fail("as expected")
-
-    @unittest.expectedFailure
-    def test_unexpected(self):
-        pass
-
-    def test_subtests(self):
-        for number in range(3):
-            with self.subTest("part", number=number):
-                self.assertNotEqual(number, 1)
-
-class BrokenClass(TestCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        raise RuntimeError("no class")
-
-    def test_never(self):
-        pass
-
-class SkippedClass(SimpleTestCase):
-    @classmethod
-    def setUpClass(cls):
-        raise unittest.SkipTest("no browser")
-
-    def test_never(self):
-        pass
-"""
+PRINTING = MIXED.replace(
+    "    def test_fails(self):\n", '    def test_fails(self):\n        print("said by a test that fails")\n'
+)
 WITH_MODULE_FIXTURES = """
 from django.test import TestCase
 
@@ -188,7 +131,7 @@ def log(project: Project, name: str) -> list[list[str]]:
 
 def test_it_ends_as_in_one_process(project):
     """Ids, outcomes, counts, status and the xunit file are those of a run in one process; -v 2 names each test."""
-    project.tests(MIXED)
+    project.tests(PRINTING)
     project.tests(WITH_MODULE_FIXTURES, "test_module")
     project.tests("import nothing_of_that_name", "test_broken")
     told = []
@@ -206,7 +149,7 @@ def test_it_ends_as_in_one_process(project):
 
 def test_facts_name_their_worker(project):
     """Each fact of a test or fixture says in which worker it was, and each worker's process is told once."""
-    project.tests(MIXED)
+    project.tests(PRINTING)
     project.run(TWO)
     started = of_type(project, WorkerStarted)
     assert {fact.worker for fact in started} == {"1", "2"}
@@ -281,7 +224,7 @@ def test_buffer_shows_the_output_of_what_fails_alone(meeting):
 
 def test_debug_sql_shows_the_queries_of_what_fails(project):
     """--debug-sql works in workers as in one process."""
-    project.tests(MIXED)
+    project.tests(PRINTING)
     for arguments in ([], [TWO]):
         shown = project.run("--debug-sql", *arguments).stderr
         block = shown.partition(f"FAIL: test_fails ({MODULE}.DatabaseTests.test_fails)")[2].partition("=" * 70)[0]
@@ -455,7 +398,7 @@ def test_only_the_tests_have_a_time_limit(arguments, project):
             """
         }
     )
-    project.tests(MIXED)
+    project.tests(PRINTING)
     assert (
         project.run("--run-timeout=2", *arguments, f"{MODULE}.FlushingTests", f"{MODULE}.SkippedClass").returncode == 0
     )

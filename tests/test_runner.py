@@ -8,71 +8,10 @@ import sys
 import pytest
 
 from testkit.core.events import RunFinished, RunStarted, TestFinished
-from tests.projects import clean_environment
+from tests.projects import MIXED, clean_environment
 
 MISCOUNTS = sys.version_info[:3] == (3, 12, 1)
 """The unittest of that release passes over tests that a decorator skips (python/cpython#106584)."""
-
-MIXED = """
-import unittest
-from django.test import SimpleTestCase, TestCase, TransactionTestCase, tag
-from shop.models import Item
-
-class DatabaseTests(TestCase):
-    @classmethod
-    def setUpTestData(cls):
-        cls.item = Item.objects.create(name="book")
-
-    def test_reads(self):
-        self.assertEqual(Item.objects.get().name, "book")
-
-    @tag("slow")
-    def test_fails(self):
-        self.assertEqual(Item.objects.count(), 2)
-
-    def test_errs(self):
-        raise KeyError("x")
-
-class FlushingTests(TransactionTestCase):
-    def test_creates(self):
-        Item.objects.create(name="pen")
-        self.assertEqual(Item.objects.count(), 1)
-
-class PlainTests(SimpleTestCase):
-    @unittest.skip("not today")
-    def test_skipped(self):
-        raise AssertionError
-
-    @unittest.expectedFailure
-    def test_expected(self):
-        self.fail("as expected")
-
-    @unittest.expectedFailure
-    def test_unexpected(self):
-        pass
-
-    def test_subtests(self):
-        for number in range(3):
-            with self.subTest("part", number=number):
-                self.assertNotEqual(number, 1)
-
-class BrokenClass(TestCase):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        raise RuntimeError("no class")
-
-    def test_never(self):
-        pass
-
-class SkippedClass(SimpleTestCase):
-    @classmethod
-    def setUpClass(cls):
-        raise unittest.SkipTest("no browser")
-
-    def test_never(self):
-        pass
-"""
 
 
 def outcomes(project):

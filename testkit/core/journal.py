@@ -101,16 +101,28 @@ def read(folder: Path, run: str | None = None) -> Iterator[Fact]:
     if run not in known:
         raise JournalError(f"no journal of {run or 'any run'} in {folder}: run the tests first")
     for path in sorted(folder.glob(f"{run}.*.jsonl")):
+        yield from facts_in(path)
+
+
+def facts_in(path: Path) -> Iterator[Fact]:
+    """Yield the facts of one writer's file; what cannot be read of it is passed over, as in :func:`read`.
+
+    Raises:
+        JournalError: the file cannot be read at all.
+    """
+    try:
         with open(path, "rb") as lines:
             for line in lines:
                 fact = _decode(line)
                 if fact is not None:
                     yield fact
+    except OSError as error:
+        raise JournalError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _decode(line: bytes) -> Fact | None:
     try:
         plain = json.loads(line)
         return from_plain(plain["fact"], plain) if plain["fact"] in FACTS else None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None

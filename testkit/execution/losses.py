@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from testkit.core.clock import clock
+from testkit.core.ends import error_end
 from testkit.core.events import Fact, FixtureFinished, FixtureStarted, Outcome, Problem, TestFinished, WorkerLost
 from testkit.execution.members import Member, Running
 from testkit.execution.stacks import stacks_in
@@ -30,30 +31,10 @@ def end_of(running: Running, member: Member, how: str, *, interrupted: bool = Fa
     if member.blamed or interrupted:
         message = f"ended with its worker process: {how}"
     problem = Problem(Outcome.ERROR, "testkit.WorkerLost", message, f"{message}\n\n{member.evidence}".rstrip() + "\n")
-    seconds = max(0.0, clock.now() - started.at)
     if isinstance(started, FixtureStarted):
-        return FixtureFinished(
-            id=started.id,
-            phase=started.phase,
-            at=started.at,
-            seconds=seconds,
-            outcome=Outcome.ERROR,
-            problems=(problem,),
-            worker=member.name,
-            interrupted=interrupted,
-            attempt=member.lease.attempt if member.lease else 1,
-        )
-    return TestFinished(
-        id=started.id,
-        class_id=started.class_id,
-        at=started.at,
-        seconds=seconds,
-        outcome=Outcome.ERROR,
-        summary=started.summary,
-        problems=(problem,),
-        attempt=started.attempt,
-        worker=member.name,
-    )
+        attempt = member.lease.attempt if member.lease else 1
+        return error_end(started, problem, clock.now())._replace(interrupted=interrupted, attempt=attempt)
+    return error_end(started, problem, clock.now())
 
 
 def quarantined(unit: Unit, deaths: int) -> Iterable[Fact]:

@@ -28,10 +28,10 @@ ENDING = 5.0
 """Seconds that a worker has to end when it has nothing more to do."""
 SILENCE = 10.0
 """Seconds of silence after which a worker is asked for a sign of life."""
-LONGEST_LINE = 100_000_000
-"""How many bytes a fact has at most: what is kept of outputs and tracebacks is far less."""
 ANSWER = 5.0
 """Seconds that it has to give one."""
+LONGEST_LINE = 100_000_000
+"""How many bytes a fact has at most: what is kept of outputs and tracebacks is far less."""
 MOST_OUTPUT = 1_000_000_000
 """How many bytes a test may write: more would fill the disk, for everybody."""
 STARTING = 300.0
@@ -188,6 +188,12 @@ class Member:
         output = self.files.last_output().strip()
         parts = [stacks_in(self.files.stacks), f"Its last output:\n{output}" if output else ""]
         return "\n\n".join(filter(None, parts))
+
+    @property
+    def was_done(self) -> bool:
+        """Whether nothing is lost with it: it was told to end, or had to be ended when it had no lease any more."""
+        had_no_lease = self.is_ready and self.lease is None
+        return self.state is State.ENDING or (self.state is State.DOOMED and had_no_lease)
 
     def at_fault(self) -> Running | None:
         """Return what ran when it died, unless that is innocent: it began after the end was decided."""

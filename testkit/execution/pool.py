@@ -299,8 +299,7 @@ class Pool:
                 self._selector.unregister(descriptor)
         member.close()
         del self._members[member.name]
-        was_done = member.is_ready and member.lease is None and member.state in (State.ENDING, State.DOOMED)
-        if not was_done and member.state is not State.ENDING:
+        if not member.was_done:
             self._account_for(member)
         elif member.reason:
             self._tell(f"worker {member.name} did not end well: {member.reason}")

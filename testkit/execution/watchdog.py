@@ -71,7 +71,6 @@ class Watchdog:
         self._limit = 0.0
         self._is_off = False
         self._interrupts = Interrupts()
-        self._set_deadline = NUMBER.pack_into  # looked up here, since it is called for each test
         self._undo = ExitStack()
         shared, self._stacks = folder / "watchdog", folder / "run.stacks"
         shared.write_bytes(bytes(SHARED_SIZE))
@@ -108,10 +107,9 @@ class Watchdog:
     def __call__(self, fact: Fact) -> None:
         kind = type(fact)
         if kind is TestStarted or kind is FixtureStarted:
-            # It is not taken back when the test ends: the next one begins, or the run is over.
             self._limit, self.overdue = self._limit_of(fact.id), None  # type: ignore[union-attr]
             if not self._is_off:
-                self._set_deadline(self._memory, 0, clock.seconds() + self._limit if self._limit else 0.0)
+                self._share(Shared.DEADLINE, clock.seconds() + self._limit if self._limit else 0.0)
 
     def _share(self, what: Shared, number: float) -> None:
         NUMBER.pack_into(self._memory, what * NUMBER.size, number)
@@ -163,7 +161,7 @@ class Watchdog:
     def take_back(self) -> BaseException | None:
         """Set no limit until the next test begins; return what was raised in the one that ended, if its time was up."""
         if not self._is_off:
-            self._set_deadline(self._memory, 0, 0.0)
+            self._share(Shared.DEADLINE, 0.0)
         return self.overdue
 
     def _stop_clock(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from testkit.core.ends import error_end
 from testkit.core.errors import JournalError
 from testkit.core.events import (
     Fact,
@@ -142,33 +143,11 @@ class _Open:
     def finished(self, now: float) -> _Finished:
         """Return its end, at the Unix time ``now``: it may have run longer, but nothing was heard after that."""
         started = self.started
-        seconds = max(now - started.at, 0.0)
         problem = _problem(LOST_TYPE if self.was_left and not self.reason else DIED_TYPE, self._message(), self.stacks)
         if isinstance(started, FixtureStarted):
-            return FixtureFinished(
-                id=started.id,
-                phase=started.phase,
-                at=started.at,
-                seconds=seconds,
-                outcome=Outcome.ERROR,
-                problems=(problem,),
-                worker=started.worker,
-                interrupted=True,
-            )
-        return TestFinished(
-            id=started.id,
-            class_id=started.class_id,
-            at=started.at,
-            seconds=seconds,
-            outcome=Outcome.ERROR,
-            summary=started.summary,
-            problems=(problem,),
-            subtests_failed=self.subtests_failed,
-            file=self.file,
-            line=self.line,
-            attempt=started.attempt,
-            worker=started.worker,
-        )
+            return error_end(started, problem, now)._replace(interrupted=True)
+        end = error_end(started, problem, now)
+        return end._replace(subtests_failed=self.subtests_failed, file=self.file, line=self.line)
 
     def _message(self) -> str:
         started = self.started

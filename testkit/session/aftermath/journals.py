@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 from collections.abc import Iterator, Sequence
 from math import inf
 from operator import itemgetter
@@ -12,14 +11,12 @@ from pathlib import Path
 from testkit.core import journal
 from testkit.core.errors import JournalError
 from testkit.core.events import (
-    FACTS,
     Fact,
     FixtureFinished,
     RunFinished,
     RunMeasured,
     RunStarted,
     TestFinished,
-    from_plain,
 )
 from testkit.session.options import REPORTS
 
@@ -43,8 +40,8 @@ class RecordedRun:
             JournalError: a file cannot be read.
         """
         if len(self.files) == 1:
-            return _facts_in(self.files[0])
-        streams = [_with_moments(_facts_in(path)) for path in self.files]
+            return journal.facts_in(self.files[0])
+        streams = [_with_moments(journal.facts_in(path)) for path in self.files]
         return map(itemgetter(1), heapq.merge(*streams, key=itemgetter(0)))
 
     def __str__(self) -> str:
@@ -91,25 +88,6 @@ def _run_of_file(path: Path, run: str | None) -> RecordedRun:
 def _files_of(folder: Path, run: str) -> list[Path]:
     # Not by a pattern made of the id, which comes from a command line.
     return sorted(path for path in folder.glob("*.jsonl") if path.name.rsplit(".", 2)[0] == run)
-
-
-def _facts_in(path: Path) -> Iterator[Fact]:
-    try:
-        with open(path, "rb") as lines:
-            for line in lines:
-                fact = _fact_of(line)
-                if fact is not None:
-                    yield fact
-    except OSError as error:
-        raise JournalError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _fact_of(line: bytes) -> Fact | None:
-    try:
-        plain = json.loads(line)
-        return from_plain(plain["fact"], plain) if plain["fact"] in FACTS else None
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
 
 
 def moment_of(fact: Fact) -> float | None:
