@@ -30,6 +30,7 @@ from testkit.databases import guard, provision
 from testkit.databases.leftovers import Record, remove_leftovers
 from testkit.databases.options import GuardOptions
 from testkit.execution.cores import usable_cores
+from testkit.execution.exits import limit_exit
 from testkit.execution.ids import is_failed_import, iterate, test_id
 from testkit.execution.inline import RecordedSuite
 from testkit.execution.options import ExecutionOptions
@@ -90,6 +91,19 @@ class TestkitRunnerMixin(_Base):
         Raises:
             CommandError: the run itself failed or was interrupted; ``returncode`` is the exit status.
         """
+        status: int = ExitStatus.RUN_FAILED
+        try:
+            failures = self._run_tests(test_labels, **kwargs)
+            status = min(failures, int(ExitStatus.TESTS_FAILED))
+        except CommandError as error:
+            status = error.returncode
+            raise
+        finally:
+            if self._is_command:
+                limit_exit(status)
+        return failures
+
+    def _run_tests(self, test_labels: Sequence[str], **kwargs: Any) -> int:
         options = self.testkit_options[RunOptions]
         if options.in_order:
             self.reorder_by = cast(Any, ())

@@ -103,7 +103,6 @@ class Alone(Enum):
     ENDS = "the process ends there"
     EITHER = "either, since it depends on what the fault lets a signal do"
     BLIND = "the run goes on without the files by which it tells of itself"
-    STAYS = "the run comes to its end, and the process does not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -527,7 +526,6 @@ SURROUNDINGS = (
         "an exit handler that does not return",
         "atexit.register(time.sleep, 1000)",
         outcome=PASSED,
-        alone=Alone.STAYS,
         status=0,
     ),
     Fault(
@@ -535,7 +533,6 @@ SURROUNDINGS = (
         "a thread that does not end",
         "threading.Thread(target=time.sleep, args=(1000,)).start()",
         outcome=PASSED,
-        alone=Alone.STAYS,
         status=0,
     ),
 )

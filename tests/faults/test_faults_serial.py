@@ -107,16 +107,6 @@ def test_a_run_that_cannot_tell_is_not_good(fault, project, start):
     assert run.has_left() == {}
 
 
-@having(Alone.STAYS)
-def test_a_process_that_does_not_end_has_its_reports(fault, project, start):
-    """A process that an exit handler or a thread keeps alive has told everything before."""
-    fault.write(project)
-    run = start()
-    report = project.folder / "reports" / "xunit.xml"
-    run.until(lambda: report.exists() and "Reports:" in run.stderr, LIMIT, "there was no report")
-    check_survived(project, run, fault)
-
-
 @pytest.mark.parametrize("fault", [fault for fault in DEATHS if fault.name == "sigkill"], ids=lambda fault: fault.name)
 def test_a_run_without_xunit_is_told_of_too(fault, project, start):
     """What was not asked for is not written, and the console says which test ended the process."""
