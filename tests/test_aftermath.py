@@ -494,6 +494,8 @@ def test_in_real_time_a_terminal_has_its_live_line(tmp_path):
         stdout=theirs,
         stderr=theirs,
         start_new_session=True,
+        # A shell lets what it starts in the background ignore Ctrl-C, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     os.close(theirs)
     shown = read_until(ours, "a.t1", b"")
