@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from testkit.core.marks import timeout as timeout
     from testkit.databases.guard import refuse_production as refuse_production
     from testkit.logs import VerbosityLogging as VerbosityLogging
+    from testkit.queries.assertions import QueryAssertionsMixin as QueryAssertionsMixin
+    from testkit.queries.timer import view_timer as view_timer
     from testkit.runner import TestkitRunner as TestkitRunner
     from testkit.runner import TestkitRunnerMixin as TestkitRunnerMixin
 
 _HOMES = {
+    "QueryAssertionsMixin": "testkit.queries.assertions",
     "TestkitRunner": "testkit.runner",
     "TestkitRunnerMixin": "testkit.runner",
     "VerbosityLogging": "testkit.logs",
@@ -32,6 +35,7 @@ _HOMES = {
     "refuse_production": "testkit.databases.guard",
     "resource": "testkit.core.marks",
     "timeout": "testkit.core.marks",
+    "view_timer": "testkit.queries.timer",
 }
 
 __all__ = sorted([*_HOMES, "__version__"])

@@ -34,6 +34,8 @@ from testkit.execution.exits import limit_exit
 from testkit.execution.ids import is_failed_import, iterate, test_id
 from testkit.execution.inline import RecordedSuite
 from testkit.execution.options import ExecutionOptions
+from testkit.queries.options import QueryOptions
+from testkit.selection.rerun import RerunOptions
 from testkit.session import CACHE, GROUPS, Host, RunOptions, Session, resolve_options
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class TestkitRunnerMixin(_Base):
         # Django's own ways of running in parallel, and of cloning databases for it, are not used.
         self._workers_wanted, self.parallel = self.parallel, min(self.parallel, 1)
         self._workers = 0
+        self._takes_all_labels = False
         self._record = Record(CACHE.absolute())
         self._created: list[BaseDatabaseWrapper] = []
         self._aliases: Iterable[str] | None = None
@@ -108,11 +111,15 @@ class TestkitRunnerMixin(_Base):
         if options.in_order:
             self.reorder_by = cast(Any, ())
         labels = list(test_labels or self.default_labels)
+        self._takes_all_labels = not test_labels
         if options.show_options:
             print(self.testkit_options.describe())
             return 0
         if options.list_tests:
             return self._list_tests(labels)
+        stock = sys.modules.get("testkit.queries.budgets.stock")
+        if stock is not None:
+            stock.withdraw()  # this runner sees to the budgets itself
         with _command_errors():
             session = self._new_session()  # with coverage, under manage.py, the process begins anew here
         if self._is_command:
@@ -153,7 +160,16 @@ class TestkitRunnerMixin(_Base):
         return session
 
     def _host(self) -> Host:
-        return Host(self.verbosity, self.failfast, self.buffer, self.debug_sql, self.pdb, self.durations)
+        chosen = (self.tags, self.exclude_tags, self.test_name_patterns, self.testkit_options[RerunOptions].last_failed)
+        return Host(
+            self.verbosity,
+            self.failfast,
+            self.buffer,
+            self.debug_sql,
+            self.pdb,
+            self.durations,
+            is_whole=self._takes_all_labels and not any(chosen),
+        )
 
     def _list_tests(self, labels: list[str]) -> int:
         with _command_errors():
@@ -259,6 +275,7 @@ class TestkitRunnerMixin(_Base):
         """Return what the session needs to know of the workers that the tests run in."""
         from testkit.session.parallel import ParallelRun  # here, as it brings what only parallel runs need
 
+        budgets = self.testkit_options[QueryOptions]
         self._parallel = ParallelRun(
             count=count,
             start_method=self.testkit_options[ExecutionOptions].start_method,
@@ -271,6 +288,7 @@ class TestkitRunnerMixin(_Base):
             debug=self.debug_mode,
             isolate=self.testkit_options[ExecutionOptions].isolate,
             hosts=self.testkit_options[GuardOptions].safe_database_hosts,
+            budgets=budgets.query_budgets_file.absolute() if budgets.has_budgets else None,
         )
         return self._parallel.workers(
             longest_first=self.shuffle is False and not self.reverse,

@@ -3,33 +3,37 @@
 One wrapper (``connection.execute_wrappers``) on every connection, which does next to nothing while nobody records. What
 is recorded belongs to a context (:mod:`contextvars`), so that concurrent requests are kept apart; threads that begin
 with an empty context, such as a live server's, count for what the process records.
+
+What sets up a connection that is opened counts for nobody: it is not the work of the code that happens to come first.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
-import sysconfig
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple, Self, overload
 
-import django
-from django.db import connections
+from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from testkit.core.clock import clock
 from testkit.queries.fingerprint import fingerprint
+from testkit.queries.origins import find_origin
 
-Row = tuple[Any, Any, BaseDatabaseWrapper, float, CodeType | None, int, bool]
-"""SQL, parameters, connection, seconds, the code and line that asked for it, and whether it is an ``executemany``."""
+Row = tuple[Any, Any, BaseDatabaseWrapper, float, CodeType | str | None, int, bool]
+"""SQL, parameters, connection, seconds, the code (or the template's path) and line that asked for it, and whether it is
+an ``executemany``."""
 Sink = Callable[[Row], object]
 
-_CONTROL = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE SAVEPOINT", "START TRANSACTION", "SET ")
+_CONTROL = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE SAVEPOINT", "START TRANSACTION", "SET ", "PRAGMA ")
 """How statements begin that say how to work rather than what to do; the backends of Django differ in these."""
 
 
@@ -53,17 +57,23 @@ class Query(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """The line of code that asked for it: ``path:line in function``, from the working directory if it lies there."""
+        """The line that asked for it, from the working directory if it lies there.
+
+        It is ``path:line in function``, or ``path:line`` in a template.
+        """
         if not self.path:
             return "(unknown)"
         path = os.path.relpath(self.path) if self.path.startswith(os.getcwd() + os.sep) else self.path
-        return f"{path}:{self.line} in {self.function}"
+        return f"{path}:{self.line}" + (f" in {self.function}" if self.function else "")
 
 
 # What is recorded. A context that has not begun a scope of its own counts for the process's.
 _in_context: ContextVar[tuple[Sink, ...] | None] = ContextVar("testkit_queries", default=None)
 _of_process: tuple[Sink, ...] = ()
-_of_lone_request: tuple[Sink, ...] = ()
+_requests: list[tuple[Sink, ...]] = []
+"""The scopes of each request that is being answered; they may lie within each other."""
+_of_threads: tuple[Sink, ...] = ()
+"""What threads without a scope count for: the process's, and those of a request if there is but one."""
 _lock = threading.Lock()
 
 
@@ -80,24 +90,43 @@ class Scope:
         self._before: tuple[Sink, ...] | None = None
 
     def __enter__(self) -> Self:
-        global _of_lone_request, _of_process
+        global _of_process
         install()
         self._before = _in_context.get()
         with _lock:
             around = _of_process if self._before is None else self._before
-            if not self._is_request:
+            if self._is_request:
+                _add_to_requests(self._sink, around)
+            else:
                 _of_process = (*_of_process, self._sink)
-            elif not _of_lone_request:
-                _of_lone_request = (self._sink,)
+            _decide_for_threads()
         _in_context.set((*around, self._sink))
         return self
 
     def __exit__(self, *error: object) -> None:
-        global _of_lone_request, _of_process
+        global _of_process
         with _lock:
-            _of_process = tuple(sink for sink in _of_process if sink is not self._sink)
-            _of_lone_request = tuple(sink for sink in _of_lone_request if sink is not self._sink)
+            _of_process = _without(self._sink, _of_process)
+            _requests[:] = filter(None, (_without(self._sink, request) for request in _requests))
+            _decide_for_threads()
         _in_context.set(self._before)
+
+
+def _add_to_requests(sink: Sink, around: tuple[Sink, ...]) -> None:
+    for index, request in enumerate(_requests):
+        if any(outer in around for outer in request):
+            _requests[index] = (*request, sink)
+            return
+    _requests.append((sink,))
+
+
+def _decide_for_threads() -> None:
+    global _of_threads
+    _of_threads = _of_process + _requests[0] if len(_requests) == 1 else _of_process
+
+
+def _without(sink: Sink, sinks: tuple[Sink, ...]) -> tuple[Sink, ...]:
+    return tuple(other for other in sinks if other is not sink)
 
 
 class Recording(Sequence[Query]):
@@ -110,15 +139,17 @@ class Recording(Sequence[Query]):
         """``using`` is an alias or several of them; None stands for all."""
         self._aliases = {using} if isinstance(using, str) else using
         self._rows: list[Row] = []
-        self._scope = Scope(self._rows.append)
 
     def __enter__(self) -> Self:
-        self._rows.clear()
+        self._rows = []
+        self._scope = Scope(self._rows.append)
         self._scope.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._scope.__exit__(*error)
+        # A task that was started in the block has a copy of its context, and may go on; that counts no more.
+        self._rows = list(self._rows)
 
     def __len__(self) -> int:
         if self._aliases is None:
@@ -142,25 +173,29 @@ def query_of(row: Row) -> Query:
     """Return what was recorded as a query."""
     sql, params, connection, seconds, code, line, many = row
     text = sql if isinstance(sql, str) else _text_of(sql, connection)
-    path, function = ("", "") if code is None else (code.co_filename, code.co_qualname)
+    path, function = (code.co_filename, code.co_qualname) if isinstance(code, CodeType) else (code or "", "")
     return Query(text, params, connection.alias, connection.vendor, seconds, path, line, function, many)
 
 
 def _text_of(sql: Any, connection: BaseDatabaseWrapper) -> str:
     """Return the text of what psycopg composes from parts."""
-    as_string = getattr(sql, "as_string", None)
-    return str(sql) if as_string is None else str(as_string(connection.connection))
+    # Quoting asks the connection, which may be closed by now; psycopg 3 can do without.
+    for context in (connection.connection, None) if hasattr(sql, "as_string") else ():
+        with suppress(Error, TypeError), connection.wrap_database_errors:
+            return str(sql.as_string(context))
+    return str(sql)
 
 
 def install() -> None:
     """Put the wrapper on the connections of this thread, and on every one that is opened from now on."""
-    _follow_new_connections()
+    follow_new_connections()
     for connection in connections.all(initialized_only=True):
         _wrap(connection)
 
 
 @cache
-def _follow_new_connections() -> None:
+def follow_new_connections() -> None:
+    """Put the wrapper on every connection that is opened from now on, in whatever thread."""
     connection_created.connect(_wrap_new, dispatch_uid="testkit.queries")
 
 
@@ -170,65 +205,47 @@ def _wrap_new(connection: BaseDatabaseWrapper, **_: Any) -> None:
 
 def _wrap(connection: BaseDatabaseWrapper) -> None:
     # As the first: the end of an execute_wrapper() block, in which a connection may be opened, removes the last.
-    if _record not in connection.execute_wrappers:
-        connection.execute_wrappers.insert(0, _record)
+    if not any(isinstance(wrapper, _Wrapper) for wrapper in connection.execute_wrappers):
+        connection.execute_wrappers.insert(0, _Wrapper())
 
 
-def _record(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    sinks = _in_context.get()
-    if sinks is None:
-        sinks = _of_process + _of_lone_request
-    if not sinks:
-        return execute(sql, params, many, context)
-    started = clock.seconds()
-    try:
-        return execute(sql, params, many, context)
-    finally:
-        seconds = clock.seconds() - started
-        if not (isinstance(sql, str) and sql.startswith(_CONTROL)):
-            code, line = _caller()
-            row = (sql, params, context["connection"], seconds, code, line, many)
-            for sink in sinks:
-                sink(row)
+class _Wrapper:
+    """What runs around each query of one connection."""
+
+    __slots__ = ("_opened",)
+
+    def __init__(self) -> None:
+        # The driver's connection that is known to be set up. Kept itself: another one could get its id().
+        self._opened: Any = None
+
+    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        sinks = _in_context.get()
+        if sinks is None:
+            sinks = _of_threads
+        if not sinks:
+            return execute(sql, params, many, context)
+        started = clock.seconds()
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            seconds = clock.seconds() - started
+            connection = context["connection"]
+            opened = connection.connection is self._opened or self._is_opened(connection)
+            if opened and not (isinstance(sql, str) and sql.startswith(_CONTROL)):
+                code, line = find_origin(sys._getframe(1))
+                row = (sql, params, connection, seconds, code, line, many)
+                for sink in sinks:
+                    sink(row)
+
+    def _is_opened(self, connection: BaseDatabaseWrapper) -> bool:
+        """Tell whether the first query of a driver's connection comes from outside of what Django does to open it."""
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None:
+            if frame.f_code is _CONNECT:
+                return False
+            frame = frame.f_back
+        self._opened = connection.connection
+        return True
 
 
-_USERS, _LIBRARY, _DATABASE = range(3)
-_kinds: dict[str, int] = {}
-"""Whose code is in a file: the user's, a library's, or Django's database layer."""
-
-
-def _caller() -> tuple[CodeType | None, int]:
-    """Return the innermost line of the user's code, or of a library's where there is none."""
-    frame: Any = sys._getframe(2)
-    code, line = None, 0
-    while frame is not None:
-        name = frame.f_code.co_filename
-        kind = _kinds.get(name)
-        if kind is None:
-            kind = _kinds[name] = _kind_of(name)
-        if kind == _USERS:
-            return frame.f_code, frame.f_lineno
-        if kind == _LIBRARY and code is None:
-            code, line = frame.f_code, frame.f_lineno
-        frame = frame.f_back
-    return code, line
-
-
-def _kind_of(filename: str) -> int:
-    if filename.startswith(_database_layer()):
-        return _DATABASE
-    installed = "/site-packages/" in filename or "/dist-packages/" in filename
-    return _LIBRARY if installed or filename.startswith(_libraries()) else _USERS
-
-
-@cache
-def _database_layer() -> tuple[str, ...]:
-    return tuple(os.path.join(folder, "") for folder in (f"{os.path.dirname(django.__file__)}/db", os.path.dirname(__file__)))
-
-
-@cache
-def _libraries() -> tuple[str, ...]:
-    """Return how the names of files begin that are not the user's: Python's, Django's and ours, wherever they lie."""
-    python = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-    ours = {os.path.dirname(django.__file__), os.path.dirname(os.path.dirname(__file__))}
-    return ("<", *(os.path.join(folder, "") for folder in python | ours))
+_CONNECT = inspect.unwrap(BaseDatabaseWrapper.connect).__code__

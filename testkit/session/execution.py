@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from testkit.execution.recorder import Publish, Recorder
 from testkit.execution.stopping import StopWhen
 from testkit.execution.watchdog import RunTimedOut, Watchdog
 from testkit.listeners.xunit import XunitOptions
+from testkit.queries.options import QueryOptions
 from testkit.selection import durations
 from testkit.session.host import Host
 from testkit.session.listening import Places
@@ -161,10 +162,19 @@ class Execution:
             yield
             return
         watchdog = self._watchdog
-        with honest_exits(), self._capture, watchdog.enforcing(interrupts) if watchdog else nullcontext():
+        enforcing = watchdog.enforcing(interrupts) if watchdog else nullcontext()
+        with honest_exits(), self._counting_queries(), self._capture, enforcing:
             if watchdog:
                 self._bus.subscribe(watchdog)
             yield
+
+    def _counting_queries(self) -> AbstractContextManager[None]:
+        budgets = self._all_options[QueryOptions]
+        if not budgets.has_budgets:
+            return nullcontext()
+        from testkit.queries.budgets.hooks import followed
+
+        return followed("", str(budgets.query_budgets_file.absolute()))
 
     def _most_failures(self) -> int:
         """Return at how many failures the run ends; 0 for none."""

@@ -18,10 +18,13 @@ from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions, console_listener
 from testkit.listeners.durations import DurationsListener
 from testkit.listeners.xunit import XunitOptions, xunit_listener
+from testkit.queries.options import QueryOptions
 from testkit.selection import durations
 from testkit.selection.durations import Durations
 from testkit.session.host import Host
 from testkit.session.options import RunOptions
+
+Measured = Callable[[str, Mapping[str, Any]], None]
 
 
 class Places(NamedTuple):
@@ -59,7 +62,7 @@ class Listening:
         *,
         is_parallel: bool,
         remembers: bool,
-        measured: Callable[[str, Mapping[str, Any]], None],
+        measured: Measured,
         notice: Callable[[str], None],
     ) -> None:
         """Subscribe all but what measures coverage and the project's own: these come last, by :meth:`end_with`.
@@ -90,6 +93,8 @@ class Listening:
             from testkit.listeners.leaks import LeaksListener
 
             self._bus.subscribe(LeaksListener(measured))
+        if self._options[QueryOptions].has_budgets:
+            self._bus.subscribe(self._budgets_listener(measured, is_part=not remembers))
         xunit = self._options[XunitOptions]
         if xunit.with_xunit:
             self._bus.subscribe(xunit_listener(xunit))
@@ -98,6 +103,19 @@ class Listening:
             self._keep(run, stack, remembers=remembers)
         except OSError as error:
             notice(f"this run keeps no journal and remembers no durations: {error}")
+
+    def _budgets_listener(self, measured: Measured, *, is_part: bool) -> Listener:
+        from testkit.listeners.budgets import BudgetsListener
+        from testkit.queries.budgets.routes import all_routes
+
+        return BudgetsListener(
+            measured,
+            self._options[QueryOptions],
+            self._tally,
+            routes=None if self._host.is_merge else all_routes,
+            is_whole=self._host.is_whole,
+            is_part=is_part,
+        )
 
     def _keep(self, run: str, stack: ExitStack, *, remembers: bool) -> None:
         known, journals = self._places.durations, self._places.journals

@@ -25,6 +25,7 @@ from testkit.databases.options import GuardOptions
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions
 from testkit.listeners.xunit import XunitOptions
+from testkit.queries.options import QueryOptions
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import ShardOptions
 
@@ -60,6 +61,7 @@ GROUPS: tuple[type[OptionGroup], ...] = (
     ConsoleOptions,
     XunitOptions,
     CoverageOptions,
+    QueryOptions,
     GuardOptions,
 )
 """All options, room by room."""

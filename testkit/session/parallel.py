@@ -40,6 +40,7 @@ class ParallelRun:
         debug: bool,
         isolate: bool,
         hosts: Sequence[str],
+        budgets: Path | None,
     ) -> None:
         """Describe the workers.
 
@@ -55,6 +56,7 @@ class ParallelRun:
             debug: ``--debug-mode``.
             isolate: whether each has caches, a MEDIA_ROOT and a temp folder of its own.
             hosts: the hosts that the production guard allows.
+            budgets: the file of query budgets, if there are any.
         """
         self._count = count
         if start_method != "auto":
@@ -67,7 +69,7 @@ class ParallelRun:
         self._suite = suite
         has_own = parallel_suite.init_worker is not ParallelTestSuite.init_worker
         self._init_worker = _path_of(parallel_suite) if has_own else ""
-        self._debug, self._isolate, self._hosts = debug, isolate, list(hosts)
+        self._debug, self._isolate, self._hosts, self._budgets = debug, isolate, list(hosts), budgets
         self._clones: Clones | None = None
         own = measure.running()
         self._foreign = measure.foreign() if own is None else None
@@ -105,6 +107,8 @@ class ParallelRun:
             data = {"aliases": self._aliases, "settings": settings, "debug": self._debug, "hosts": self._hosts}
             surroundings.append(Surrounding("testkit.databases.clones.django_set_up", data))
         surroundings.append(Surrounding("testkit.databases.clones.cloned", self._clones.lease(worker, folder)))
+        if self._budgets is not None:
+            surroundings.append(Surrounding("testkit.queries.budgets.hooks.followed", str(self._budgets)))
         if not self._isolate:
             return surroundings
         own = Path(tempfile.mkdtemp(prefix=f"{worker}.", dir=folder))  # not that of the worker whose place it takes

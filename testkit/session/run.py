@@ -26,6 +26,7 @@ from testkit.execution.interrupts import Interrupts
 from testkit.execution.limits import Limits
 from testkit.execution.options import ExecutionOptions
 from testkit.execution.watchdog import Watchdog
+from testkit.queries.options import QueryOptions
 from testkit.selection import rerun
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import ShardOptions
@@ -70,6 +71,8 @@ class Session:
     def __enter__(self) -> Self:
         self._stack.enter_context(self.interrupts)
         self._tell_what_has_no_effect()
+        if self.options[QueryOptions].update_query_snapshots:
+            os.environ["TESTKIT_UPDATE_QUERY_SNAPSHOTS"] = "1"  # for the assertion, in whatever process it is
         self._listening = Listening(self.options, self._host, self._bus, self._tally, self._places)
         if self.sharding is not None:
             self.sharding.begin()

@@ -15,6 +15,7 @@ from testkit.core.options import OptionGroup, Options, declared
 from testkit.coverage.options import CoverageOptions
 from testkit.execution.ids import test_id
 from testkit.listeners.xunit import XunitOptions
+from testkit.queries.options import QueryOptions
 from testkit.selection import durations
 from testkit.selection.durations import Durations
 from testkit.selection.plan import Plan, Unit, plan_classes, plan_sources
@@ -23,7 +24,7 @@ from testkit.selection.shards import AUTO, Shard, ShardOptions, parse_shard, sha
 from testkit.session.manifest import NAME, Manifest, SeenClass, read_manifest, shortened, write_manifest
 from testkit.session.sources import PartLoading, Sources, find_sources
 
-MERGED_GROUPS: tuple[type[OptionGroup], ...] = (XunitOptions, CoverageOptions)
+MERGED_GROUPS: tuple[type[OptionGroup], ...] = (XunitOptions, CoverageOptions, QueryOptions)
 """The groups whose options a merge takes over from the shards, so that it writes what the run would have."""
 _MERGED_OPTIONS = (*declared(MERGED_GROUPS), "allow_no_tests", "listeners")
 

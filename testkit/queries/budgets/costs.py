@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from testkit.queries.fingerprint import tables_of
-from testkit.queries.recorder import Row, text_of
+from testkit.queries.recorder import Row, query_of
 
 DEFAULT = "default"
 
@@ -64,7 +64,7 @@ def counted(rows: Iterable[Row], ignored: frozenset[str]) -> list[Row]:
 
 
 def _is_ignored(row: Row, ignored: frozenset[str]) -> bool:
-    tables = tables_of(text_of(row))
+    tables = tables_of(query_of(row).sql)
     return bool(tables) and ignored.issuperset(tables)
 
 

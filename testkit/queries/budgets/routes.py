@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
+
+from testkit.queries.origins import is_own_code
 
 LANGUAGE = "<language>"
 """What stands for the prefix of ``i18n_patterns``, whichever language is on."""
@@ -25,25 +28,41 @@ def _path(route: str, urlconf: Any) -> str:
     first, slash, rest = route.partition("/")
     if uses_prefix and slash and first in dict(settings.LANGUAGES):
         route = f"{LANGUAGE}/{rest}"
-    return f"/{route}"
+    return f"/{route.removeprefix('^')}"  # as Django leaves it out of all but the first part
 
 
-def all_paths(urlconf: str | None = None) -> Iterator[str]:
-    """Yield the route of each view of ``urlconf`` (the project's by default), as budgets have it."""
+class Route(NamedTuple):
+    """A route of the project: its path as budgets have it, and whether its view is the project's own code."""
+
+    path: str
+    is_own: bool
+
+
+def all_routes(urlconf: str | None = None) -> list[Route]:
+    """Return the route of each view of ``urlconf`` (the project's by default), sorted."""
     from django.urls import get_resolver
 
-    yield from _paths_below("/", get_resolver(urlconf))
+    own: dict[str, bool] = {}
+    for path, view in _views_below("/", get_resolver(urlconf)):
+        own[path] = own.get(path, False) or _is_own(view)
+    return [Route(*found) for found in sorted(own.items())]
 
 
-def _paths_below(prefix: str, resolver: Any) -> Iterator[str]:
+def _is_own(view: Any) -> bool:
+    """Return whether ``view`` is no library's, as those of Django's admin are."""
+    cls = getattr(view, "view_class", None) or getattr(view, "cls", None)  # of Django, of Django REST framework
+    module = sys.modules.get(getattr(cls or view, "__module__", "") or "")
+    return is_own_code(getattr(module, "__file__", None) or "")
+
+
+def _views_below(prefix: str, resolver: Any) -> Iterator[tuple[str, Any]]:
     from django.urls import URLResolver
     from django.urls.resolvers import LocalePrefixPattern
 
     for pattern in resolver.url_patterns:
         part = f"{LANGUAGE}/" if isinstance(pattern.pattern, LocalePrefixPattern) else str(pattern.pattern)
-        # As Django joins them in a match: https://docs.djangoproject.com/en/5.2/ref/urlresolvers/#resolvermatch
-        path = prefix + (part[1:] if part.startswith("^") and prefix != "/" else part)
+        path = prefix + part.removeprefix("^")
         if isinstance(pattern, URLResolver):
-            yield from _paths_below(path, pattern)
+            yield from _views_below(path, pattern)
         else:
-            yield path
+            yield path, pattern.callback

@@ -1,4 +1,4 @@
-"""The options of query budgets."""
+"""The options of query budgets and of snapshots of queries."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from testkit.core.readers import one_of
 FILE = Path("query-budgets.toml")
 
 
-class BudgetOptions(OptionGroup):
-    """Whether and by which file the queries of requests are checked."""
+class QueryOptions(OptionGroup):
+    """Whether and by what the queries of tests are checked."""
 
     query_budgets: str = option(
         default="auto",
@@ -23,6 +23,10 @@ class BudgetOptions(OptionGroup):
     query_budgets_file: Path = option(default=FILE, metavar="FILE", help="Where the budgets are.")
     update_query_budgets: bool = option(
         default=False, help="Lower the budgets that were not used up, after a run of all tests that passed."
+    )
+
+    update_query_snapshots: bool = option(
+        default=False, help="Write what assertNumQueriesSnapshot sees as what it is to see."
     )
 
     @property

@@ -1,0 +1,100 @@
+"""Tells at the end of a run how its requests and the query budgets go together, and edits the budgets if asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from testkit.core.events import Fact, RunFinished, RunMeasured, TestFinished
+from testkit.core.tally import Tally
+from testkit.queries.budgets import file
+from testkit.queries.budgets.costs import Cost, from_plain, join
+from testkit.queries.budgets.report import describe_standing, standing_of
+from testkit.queries.budgets.routes import Route
+from testkit.queries.options import QueryOptions
+
+SECTION = "budgets"
+PublishMeasured = Callable[[str, Mapping[str, Any]], None]
+
+
+class BudgetsListener:
+    """Collects what requests cost from the measure ``queries`` of each test.
+
+    A part of a run (a shard) only notes what the joined run has to know: the routes of the project, and whether nothing
+    was left out by labels or tags.
+    """
+
+    def __init__(
+        self,
+        publish_measured: PublishMeasured,
+        options: QueryOptions,
+        tally: Tally,
+        *,
+        routes: Callable[[], Iterable[Route]] | None,
+        is_whole: bool,
+        is_part: bool = False,
+    ) -> None:
+        """Read the budgets.
+
+        Args:
+            publish_measured: is called once, with the section's name and its data.
+            options: what to do.
+            tally: counts the run; it hears each fact before this does.
+            routes: gives the routes of the project; None where the parts of a run tell.
+            is_whole: whether all tests of the project were asked for.
+            is_part: whether this run is one of several that are joined.
+
+        Raises:
+            OptionError: the file of budgets is not as it should be.
+        """
+        self._publish_measured, self._options, self._tally = publish_measured, options, tally
+        self._list_routes, self._is_whole, self._is_part = routes, is_whole, is_part
+        self._budgets = file.read(options.query_budgets_file.absolute())
+        self._costs: dict[str, Cost] = {}
+        self._told: set[Route] = set()
+
+    def __call__(self, fact: Fact) -> None:
+        match fact:
+            case TestFinished():
+                for key, plain in _routes_of(fact).items():
+                    join(self._costs, key, from_plain(plain))
+            case RunMeasured() if fact.section == SECTION and "routes" in fact.data:
+                self._told |= {Route(path, is_own) for path, is_own in fact.data["routes"].items()}
+                self._is_whole = self._is_whole and bool(fact.data["whole"])
+            case RunFinished():
+                self._conclude(is_complete=not (fact.not_run or fact.lost))
+
+    def _conclude(self, *, is_complete: bool) -> None:
+        routes = sorted(self._told if self._list_routes is None else self._list_routes())
+        if self._is_part:
+            self._publish_measured(SECTION, {"routes": dict(routes), "whole": self._is_whole})
+            return
+        is_whole = self._is_whole and is_complete
+        standing = standing_of(self._budgets, self._costs, routes, is_whole=is_whole)
+        edits = self._edit(is_green=is_whole and self._tally.is_good)
+        text = "\n".join(["", describe_standing(standing, self._budgets, records=self._records), *edits])
+        self._publish_measured(SECTION, {**standing.to_plain(), "text": text})
+
+    @property
+    def _records(self) -> bool:
+        return self._options.query_budgets == "record"
+
+    def _edit(self, *, is_green: bool) -> list[str]:
+        """Change the file as the options ask for, and return lines that say so."""
+        lines = []
+        if self._records:
+            new = file.record(self._budgets.path, self._costs)
+            lines.append(f"  Recorded: {len(new)} new budget{'' if len(new) == 1 else 's'}")
+        if self._options.update_query_budgets and is_green:
+            lowered = file.lower(self._budgets.path, self._costs)
+            lines.append(f"  Lowered: {', '.join(lowered) or 'none, as all are used up'}")
+        elif self._options.update_query_budgets:
+            lines.append("  Not lowered: --update-query-budgets needs a run of all tests, and that they pass")
+        return lines
+
+
+def _routes_of(fact: TestFinished) -> Mapping[str, Any]:
+    """Return what the requests of a test cost, by endpoint; a failed test may have been cut short, yet it requested."""
+    queries = fact.measures.get("queries")
+    routes: Mapping[str, Any] = queries.get("routes", {}) if isinstance(queries, Mapping) else {}
+    return routes

@@ -1,0 +1,102 @@
+"""What became of all budgets, at the end of a run."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from testkit.queries.budgets.costs import Cost
+from testkit.queries.budgets.file import Budgets
+from testkit.queries.budgets.routes import LANGUAGE, Route
+
+MOST_SHOWN = 20
+
+
+class Standing(NamedTuple):
+    """How requests and budgets go together."""
+
+    within: Sequence[str]
+    """Endpoints that were requested and have a budget."""
+    without: Mapping[str, Cost]
+    """Endpoints that were requested and have none."""
+    slow: Mapping[str, Cost]
+    """Endpoints that took longer than their budget says."""
+    gone: Mapping[str, str]
+    """Budgets of routes that exist no more, and the route that comes nearest."""
+    never: Sequence[str]
+    """Routes to views of the project that no test requested; only a run of all tests can tell."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return it as the data of the section ``budgets``."""
+        return {
+            "within": list(self.within),
+            "without": {key: cost.queries for key, cost in self.without.items()},
+            "slow": {key: round(cost.seconds * 1000, 3) for key, cost in self.slow.items()},
+            "gone": dict(self.gone),
+            "never": list(self.never),
+        }
+
+
+def standing_of(budgets: Budgets, costs: Mapping[str, Cost], routes: Collection[Route], *, is_whole: bool) -> Standing:
+    """Return how ``costs`` and ``budgets`` go together.
+
+    Args:
+        budgets: what the file has.
+        costs: of the requests of the run, by endpoint.
+        routes: all routes of the project; none when they are not known.
+        is_whole: whether all tests of the project ran.
+    """
+    paths = [route.path for route in routes]
+    known = set(map(_plain, paths))
+    requested = {_plain(_path_of(key)) for key in costs}
+    return Standing(
+        within=[key for key in costs if key in budgets.of],
+        without={key: costs[key] for key in sorted(costs) if key not in budgets.of},
+        slow={key: cost for key, cost in costs.items() if key in budgets.of and budgets.of[key].is_slow_for(cost)},
+        gone={key: _nearest(key, paths) for key in budgets.of if known and _plain(_path_of(key)) not in known},
+        never=[path for path, is_own in routes if is_own and _plain(path) not in requested] if is_whole else [],
+    )
+
+
+def _path_of(key: str) -> str:
+    return key.partition(" ")[2]
+
+
+def _plain(path: str) -> str:
+    """Return ``path`` without its language: a default language may have no prefix."""
+    return path.replace(f"/{LANGUAGE}/", "/", 1)
+
+
+def _nearest(key: str, paths: Iterable[str]) -> str:
+    method, _, path = key.partition(" ")
+    near = difflib.get_close_matches(path, sorted(paths), 1)
+    return f"{method} {near[0]}" if near else ""
+
+
+def describe_standing(standing: Standing, budgets: Budgets, *, records: bool) -> str:
+    """Return ``standing`` as the console prints it; ``records`` when new budgets were written."""
+    within = len(standing.within)
+    lines = [f"Query budgets: {within} endpoint{'' if within == 1 else 's'} checked ({budgets.shown})"]
+    if standing.without and not records:
+        told = [f"{key}: {cost.queries}" for key, cost in standing.without.items()]
+        lines += _listed("Without a budget (--query-budgets=record adds them)", told)
+    told = [
+        f"{key}: {cost.seconds * 1000:.0f} ms, {budgets.of[key].milliseconds:g} wanted"
+        for key, cost in standing.slow.items()
+    ]
+    lines += _listed("Slower than they should be", told)
+    told = [
+        f"{key} (line {budgets.of[key].line}){f', did you mean {near}?' if near else ''}"
+        for key, near in standing.gone.items()
+    ]
+    lines += _listed("Budgets of routes that exist no more", told)
+    lines += _listed("Routes that no test requests", standing.never)
+    return "\n".join(lines)
+
+
+def _listed(title: str, told: Sequence[str]) -> list[str]:
+    if not told:
+        return []
+    more = [f"    … and {len(told) - MOST_SHOWN} more"] if len(told) > MOST_SHOWN else []
+    return [f"  {title}:", *(f"    {line}" for line in told[:MOST_SHOWN]), *more]

@@ -1,0 +1,137 @@
+"""Which line of code asked for a query: the user's own, a template's, or a library's where there is neither."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sysconfig
+from collections.abc import Iterator
+from functools import cache
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from typing import Any
+
+import django
+from django.template.base import Node
+
+Origin = tuple[CodeType | str | None, int]
+"""Code, or the path of a template, and the line in it."""
+
+_USERS, _LIBRARY, _DATABASE, _BRIDGE, _HANDLER = range(5)
+_kinds: dict[str, int] = {}
+"""Whose code is in a file: the user's, a library's, Django's database layer, what leads from a thread to a task, or
+what hands a request on: whoever made that asked for none of its queries."""
+_RENDER = Node.render_annotated.__code__
+
+
+def find_origin(frame: FrameType | None) -> Origin:
+    """Return the innermost line of the user's code or templates, or else of a library's, from ``frame`` outwards."""
+    code, line = None, 0
+    while frame is not None:
+        name = frame.f_code.co_filename
+        kind = _kinds.get(name)
+        if kind is None:
+            kind = _kinds[name] = _kind_of(name)
+        if kind == _USERS:
+            return frame.f_code, frame.f_lineno
+        if kind == _LIBRARY:
+            if code is None:
+                code, line = frame.f_code, frame.f_lineno
+            if frame.f_code is _RENDER and (in_template := _line_in_template(frame)):
+                return in_template
+        elif kind == _HANDLER:
+            break
+        elif kind == _BRIDGE and (awaiting := _awaiting_frame(frame)):
+            return awaiting.f_code, awaiting.f_lineno
+        frame = frame.f_back
+    return code, line
+
+
+def is_own_code(filename: str) -> bool:
+    """Return whether ``filename`` holds code of the user's rather than of Python, Django, testkit or a package."""
+    return _kind_of(filename) == _USERS
+
+
+def _line_in_template(frame: FrameType) -> Origin | None:
+    """Return the file and line of the node that ``frame`` renders, unless the template is no file, or a library's."""
+    node = frame.f_locals.get("self")
+    path, token = getattr(getattr(node, "origin", None), "name", ""), getattr(node, "token", None)
+    if token is None or not os.path.isabs(path) or _is_installed(path):
+        return None
+    return path, token.lineno
+
+
+def _awaiting_frame(frame: FrameType) -> FrameType | None:
+    """Return the user's innermost frame that awaits what ``sync_to_async()`` runs in this thread.
+
+    Django's asynchronous queries run by it, in a thread with none of the user's code on its stack.
+    """
+    if frame.f_code.co_name != "thread_handler":
+        return None
+    call = frame.f_locals.get("task_context")
+    for task in asyncio.all_tasks(frame.f_locals.get("loop")):
+        users = None
+        for waiting in _waiting_frames(task.get_coro()):
+            name = waiting.f_code.co_filename
+            bridge = name == frame.f_code.co_filename and waiting.f_code.co_name == "__call__"
+            if bridge and waiting.f_locals.get("task_context") is call:
+                return users
+            if _kind_of(name) == _USERS:
+                users = waiting
+    return None
+
+
+def _waiting_frames(awaitable: Any) -> Iterator[FrameType]:
+    """Yield the frames of a suspended coroutine and of what it waits for, the innermost last."""
+    while awaitable is not None:
+        match awaitable:
+            case CoroutineType():
+                frame, awaitable = awaitable.cr_frame, awaitable.cr_await
+            case GeneratorType():
+                frame, awaitable = awaitable.gi_frame, awaitable.gi_yieldfrom
+            case AsyncGeneratorType():
+                frame, awaitable = awaitable.ag_frame, awaitable.ag_await
+            case _:
+                # A step of "async for" tells its generator to nobody but the garbage collector.
+                inner = gc.get_referents(awaitable)
+                awaitable = next(
+                    (part for part in inner if isinstance(part, (CoroutineType, AsyncGeneratorType))), None
+                )
+                continue
+        if frame is not None:
+            yield frame
+
+
+def _kind_of(filename: str) -> int:
+    if filename.startswith(_database_layer()):
+        return _DATABASE
+    if filename.startswith(_handlers()):
+        return _HANDLER
+    if filename.endswith(os.path.join("asgiref", "sync.py")):
+        return _BRIDGE
+    # What is no .py file is a template made Python, whose line numbers are of the Python.
+    return _LIBRARY if _is_installed(filename) or not filename.endswith(".py") else _USERS
+
+
+def _is_installed(filename: str) -> bool:
+    return "/site-packages/" in filename or "/dist-packages/" in filename or filename.startswith(_libraries())
+
+
+@cache
+def _handlers() -> str:
+    return os.path.join(os.path.dirname(django.__file__), "core", "handlers", "")
+
+
+@cache
+def _database_layer() -> tuple[str, ...]:
+    return tuple(
+        os.path.join(folder, "") for folder in (f"{os.path.dirname(django.__file__)}/db", os.path.dirname(__file__))
+    )
+
+
+@cache
+def _libraries() -> tuple[str, ...]:
+    """Return how the names of files begin that are not the user's: Python's, Django's and ours, wherever they lie."""
+    python = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    ours = {os.path.dirname(django.__file__), os.path.dirname(os.path.dirname(__file__))}
+    return ("<", *(os.path.join(folder, "") for folder in python | ours))

@@ -1,0 +1,150 @@
+"""``query-budgets.toml``: what is read, what is refused with its line, and what an edit leaves as it was."""
+
+from __future__ import annotations
+
+import pytest
+
+from testkit.core.errors import OptionError
+from testkit.queries.budgets.costs import Cost
+from testkit.queries.budgets.file import Budget, lower, read, record
+
+FULL = """\
+# Kept.
+ignore_tables = ["django_content_type"]   # cached by process
+
+[budgets]
+"GET /books/<int:pk>/" = 4  # a list
+"POST /books/" = { default = 3, reason = "two locks" }
+
+# The slow ones
+"GET /search/" = { max = 9, time_ms = 50, reason = "full text" }
+'GET /^old/(?P<year>[0-9]{4})/$' = 2
+"""
+
+
+def cost(queries: int, seconds: float = 0.0, **aliases: int) -> Cost:
+    return Cost(1, queries, aliases or ({"default": queries} if queries else {}), seconds)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "query-budgets.toml"
+
+
+def test_no_file_has_no_budgets(path):
+    assert read(path).of == {}
+
+
+def test_all_forms_are_read(path):
+    path.write_text(FULL)
+    budgets = read(path)
+    assert budgets.ignored == {"django_content_type"}
+    assert budgets.of == {
+        "GET /books/<int:pk>/": Budget(most=4, line=5),
+        "POST /books/": Budget(aliases={"default": 3}, reason="two locks", line=6),
+        "GET /search/": Budget(most=9, milliseconds=50, reason="full text", line=9),
+        "GET /^old/(?P<year>[0-9]{4})/$": Budget(most=2, line=10),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[budgets]\n'GET /' = 4 4", ["line 2"]),
+        ("x = 1", ["line 1", "'x' is no setting", "there are budgets, ignore_tables"]),
+        ("ignore_table = []", ["line 1", "did you mean 'ignore_tables'?"]),
+        ("\n'GET /books/' = 4", ["line 2", 'put it below [budgets]: "GET /books/" = …']),
+        ("ignore_tables = 'x'", ["line 1", "a list of names"]),
+        ("budgets = 1", ["line 1", "[budgets] is a table"]),
+        ("[budgets]\n\nbooks = 4", ["line 3", "'books' is no endpoint", 'give method and route, "GET /']),
+        ("[budgets]\n'GET /' = '4'", ["line 2", "'4' is no budget: give a whole number, or a table"]),
+        ("[budgets]\n'GET /' = true", ["line 2", "True is no budget"]),
+        ("[budgets]\n'GET /' = -1", ["line 2", "-1 is no budget"]),
+        ("[budgets]\n'GET /' = {}", ["line 2", "{} is no budget"]),
+        ("[budgets]\n'GET /' = { max = 1.5 }", ["line 2", "max of 'GET /' is 1.5: give a whole number"]),
+        ("[budgets]\n'GET /' = { max = 1, time_ms = 0 }", ["line 2", "time_ms", "give milliseconds"]),
+        ("[budgets]\n'GET /' = { max = 1, reason = 1 }", ["line 2", "reason", "give text"]),
+    ],
+)
+def test_mistakes_are_refused_with_their_line(path, text, words):
+    path.write_text(text)
+    with pytest.raises(OptionError) as refused:
+        read(path)
+    for word in (str(path), *words):
+        assert word in str(refused.value)
+
+
+def test_a_file_that_is_no_text_is_refused(path):
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(OptionError, match="cannot be read"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("budget", "spent", "words"),
+    [
+        (Budget(most=4), cost(4), ""),
+        (Budget(most=4), cost(5), "5 queries; its budget is 4"),
+        (Budget(most=0), cost(1), "1 query; its budget is 0"),
+        (Budget(most=4), cost(5, default=4, other=1), "5 queries; its budget is 4"),
+        (Budget(aliases={"default": 4}), cost(4), ""),
+        (Budget(aliases={"default": 4}), cost(5), '5 queries in "default"; its budget there is 4'),
+        (Budget(aliases={"default": 4}), cost(5, default=4, other=1), '1 query in "other"; its budget there is 0'),
+        (Budget(reason="whatever it takes"), cost(50), ""),
+    ],
+)
+def test_a_budget_is_broken_by_one_query_more(budget, spent, words):
+    assert budget.broken_by(spent) == words
+
+
+def test_time_is_advice():
+    """A slow request breaks no budget."""
+    budget = Budget(most=4, milliseconds=50)
+    assert budget.broken_by(cost(4, seconds=0.06)) == ""
+    assert budget.is_slow_for(cost(4, seconds=0.06))
+    assert not budget.is_slow_for(cost(4, seconds=0.04))
+
+
+COSTS = {
+    "GET /b/": cost(2),
+    "POST /a/": cost(3, default=2, other=1),
+    "GET /a/": cost(0),
+}
+
+
+def test_a_first_record_is_sorted_and_can_be_read(path):
+    assert record(path, COSTS) == ["GET /a/", "POST /a/", "GET /b/"]
+    lines = path.read_text().splitlines()
+    assert lines[lines.index("[budgets]") + 1 :] == [
+        '"GET /a/" = 0',
+        '"POST /a/" = {default = 2, other = 1}',
+        '"GET /b/" = 2',
+    ]
+    assert all(not read(path).of[key].broken_by(spent) for key, spent in COSTS.items())
+
+
+def test_a_record_changes_no_budget(path):
+    """What has a budget keeps it, be it too low or too high; the new ones follow."""
+    path.write_text(FULL)
+    assert record(path, {"GET /search/": cost(90), "GET /new/": cost(1)}) == ["GET /new/"]
+    assert path.read_text() == FULL + '"GET /new/" = 1\n'
+    assert record(path, {"GET /new/": cost(7)}) == []
+
+
+def test_lowering_keeps_comments_and_order(path):
+    path.write_text(FULL)
+    spent = {"GET /books/<int:pk>/": cost(3), "POST /books/": cost(1), "GET /search/": cost(9)}
+    assert lower(path, spent) == ["GET /books/<int:pk>/", "POST /books/"]
+    expected = FULL.replace("= 4  # a list", "= 3  # a list").replace("default = 3", "default = 1")
+    assert path.read_text() == expected
+
+
+def test_nothing_is_raised(path):
+    path.write_text(FULL)
+    assert lower(path, {"GET /search/": cost(10), "POST /books/": cost(5, default=3, other=2)}) == []
+    assert path.read_text() == FULL
+
+
+def test_what_was_not_requested_is_not_lowered(path):
+    path.write_text(FULL)
+    assert lower(path, {}) == []
