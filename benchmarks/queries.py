@@ -31,8 +31,8 @@ from runs import ROOT, table
 
 BOOKS = 29
 QUERIES = BOOKS + 1
-RAW_QUERIES, REQUESTS = 500, 3
-"""How much a batch does."""
+RAW_QUERIES, REQUESTS = 200, 1
+"""How much a batch does: little, so that some batches are not disturbed."""
 FILES = {
     "settings.py": """
 import os
@@ -227,7 +227,7 @@ def database_urls(name: str) -> Iterator[tuple[str, str]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--only", choices=["sqlite", "postgres"], help="measure on just this database")
     parser.add_argument("--serve", nargs="+", metavar="TECHNIQUE", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -129,7 +129,9 @@ BUDGETS = """\
 
 def make(project: Project) -> None:
     project.write({"shop/views.py": VIEWS, "shop/urls.py": URLS})
-    project.settings("ROOT_URLCONF = 'shop.urls'\nINSTALLED_APPS += ['testkit']\nALLOWED_HOSTS = ['*']\nSTATIC_URL = MEDIA_URL = '/files/'")
+    project.settings(
+        "ROOT_URLCONF = 'shop.urls'\nINSTALLED_APPS += ['testkit']\nALLOWED_HOSTS = ['*']\nSTATIC_URL = MEDIA_URL = '/files/'"
+    )
     project.tests(TESTS)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import django
 import pytest
 from lxml import etree
 
@@ -93,6 +95,28 @@ def test_the_suite_passes_on_a_server(checkout, request, server):
     assert result.returncode == 0, result.stderr
     assert "Databases: default (" in result.stderr
     assert "test_" in result.stderr.partition("Databases: default (")[2].partition(")")[0]
+
+
+@pytest.mark.skipif(django.VERSION[:2] != (5, 2), reason="the page shows what Django 5.2 does")
+def test_the_docs_show_what_a_broken_budget_says(checkout):
+    """The how-to guide has the real message of a view whose select_related() was removed."""
+    views = checkout / "sample_project" / "library" / "views.py"
+    text = views.read_text()
+    for loading in ('.select_related("copy__book")\n', '.prefetch_related("copy__book__authors")\n'):
+        assert loading in text
+        text = text.replace(loading, "\n")
+    views.write_text(text)
+    result = run(checkout, "runtests.py", "library.tests.test_views.MyLoansTests")
+    assert result.returncode == 1
+    page = (ROOT / "docs" / "how-to" / "query-budgets.md").read_text()
+    shown = page.partition("```text\n")[2].partition("```")[0]
+    told = without_times(result.stderr)
+    for line in without_times(shown).splitlines():
+        assert line == "…" or line in told
+
+
+def without_times(text: str) -> str:
+    return re.sub(r" +\d+\.\d ms", "", text)
 
 
 def test_a_production_database_is_refused(checkout):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from testkit.queries.recorder import Query, Recording, follow_new_connections
+from testkit.queries.recorder import Query, Recording
 
 if TYPE_CHECKING:
     from unittest import TestCase as _TestCase
@@ -194,10 +194,6 @@ class QueryAssertionsMixin(_TestCase):
     :class:`~testkit.queries.recorder.Recording`. An exception in the block goes through, and nothing is asserted.
     ``using`` is the alias of a database, several of them, or None for all.
     """
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        follow_new_connections()  # also of threads that open theirs before the first assertion
 
     def assertNumQueries(
         self,

@@ -2,7 +2,7 @@
 
 ::
 
-    0.4 ms  SELECT /* 15 columns */ FROM "shelf_book" WHERE "shelf_book"."id" = 7   3rd time   shelf/views.py:12 in index
+    0.4 ms  SELECT /* 15 columns */ FROM "shelf_book" WHERE "id" = 7   3rd time   shelf/views.py:12 in index
 
 Django logs queries while ``DEBUG`` is on. ``LOGGING = readable_sql_logging()`` shows them when ``SQL=1`` is in the
 environment.
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
 from importlib.util import find_spec
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any, Literal
 
 from django.core.signals import request_started
@@ -25,8 +25,8 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.backends import utils
 
 from testkit.queries.fingerprint import fingerprint
-from testkit.queries.origins import Origin, find_origin, is_own_code
-from testkit.queries.recorder import _CONTROL, Query
+from testkit.queries.origins import find_origin
+from testkit.queries.recorder import CONTROL, Query
 from testkit.queries.shorten import shorten
 
 LOGGER = "django.db.backends"
@@ -112,7 +112,7 @@ def is_query(record: logging.LogRecord) -> bool:
 
 
 def describe_query(record: Any) -> str:
-    """Return what a query took and its SQL, shortened: ``0.4 ms  SELECT …``, with the alias unless it is the default."""
+    """Return what a query took and its short SQL, ``0.4 ms  SELECT …``, with the alias unless it is the default."""
     alias = getattr(record, "alias", DEFAULT_DB_ALIAS)
     name = "" if alias == DEFAULT_DB_ALIAS else f"[{alias}]  "
     return f"{record.duration * 1000:.1f} ms  {name}{shorten(record.sql)}"
@@ -141,6 +141,9 @@ class _Repeats:
             self._times = self._count(f"{getattr(record, 'alias', '')} {fingerprint(record.sql)}")
         return self._times
 
+    def forget(self) -> None:
+        self._counts.clear()
+
     def _count(self, key: str) -> int:
         counts = self._counts
         times = counts.pop(key, 0) + 1
@@ -153,19 +156,24 @@ class _Repeats:
 _repeats: ContextVar[_Repeats | None] = ContextVar("testkit_queries_repeats", default=None)
 
 
-def _forget(**_: Any) -> None:
-    """A request begins."""
-    _repeats.set(_Repeats())
-
-
-def _repeated(record: Any) -> str:
-    if record.sql.startswith(_CONTROL):
-        return ""
+def _repeats_here() -> _Repeats:
     repeats = _repeats.get()
     if repeats is None:
         repeats = _Repeats()
         _repeats.set(repeats)
-    times = repeats.times(record)
+    return repeats
+
+
+def _forget(**_: Any) -> None:
+    """A request begins."""
+    # What there is is emptied: under ASGI this runs in a copy of the request's context, and sets nothing there.
+    _repeats_here().forget()
+
+
+def _repeated(record: Any) -> str:
+    if record.sql.startswith(CONTROL):
+        return ""
+    times = _repeats_here().times(record)
     return f"{times}{_ending(times)} time" if times > 1 else ""
 
 
@@ -179,25 +187,14 @@ def _ending(number: int) -> str:
 def _origin() -> str:
     """Return the line that asks for the query of which Django's cursor is telling, if it is this thread's."""
     frame: FrameType | None = sys._getframe(1)
-    is_below_own_code = False
+    # Above the cursor, as handlers and formatters may be the user's code too.
     while frame is not None and frame.f_code.co_filename != _CURSORS:
-        is_below_own_code = is_below_own_code or is_own_code(frame.f_code.co_filename)
         frame = frame.f_back
-    if frame is None:
-        return ""
-    # A handler or formatter of the user's own asked for nothing.
-    code, line = _own_line_above(frame) if is_below_own_code else find_origin()
-    if code is None or (isinstance(code, CodeType) and code.co_filename.startswith(_LOGGING)):
+    code, line = find_origin(frame)
+    if code is None:
         return ""
     path, function = (code, "") if isinstance(code, str) else (code.co_filename, code.co_qualname)
     return Query("", None, "", "", 0, path, line, function).origin
 
 
-def _own_line_above(frame: FrameType | None) -> Origin:
-    while frame is not None and not is_own_code(frame.f_code.co_filename):
-        frame = frame.f_back
-    return (None, 0) if frame is None else (frame.f_code, frame.f_lineno)
-
-
 _CURSORS = utils.__file__
-_LOGGING = os.path.join(os.path.dirname(logging.__file__), "")

@@ -36,8 +36,8 @@ class SqlHandler(RichHandler):
     """Prints each record on stderr, on a line of its own, with colours on a terminal: queries by what the parts are,
     other records by their level.
 
-    ``NO_COLOR`` in the environment takes the colours away, ``FORCE_COLOR`` gives them to a pipe too. Arguments are those
-    of rich's handler; a ``console`` of your own says where to and in which colours.
+    ``NO_COLOR`` in the environment takes the colours away, ``FORCE_COLOR`` gives them to a pipe too. Arguments are
+    those of rich's handler; a ``console`` of your own says where to and in which colours.
     """
 
     def __init__(self, level: int | str = logging.NOTSET, console: Console | None = None, **options: Any) -> None:
@@ -54,5 +54,5 @@ class SqlHandler(RichHandler):
         return text
 
     def render(self, *, message_renderable: ConsoleRenderable, traceback: Any, **_: Any) -> ConsoleRenderable:
-        """Return the message alone: time and level are the formatter's affair, and a table has the width of a terminal."""
+        """Return the message alone: time and level are the formatter's affair, and rich's table breaks lines."""
         return message_renderable if traceback is None else Group(message_renderable, traceback)

@@ -188,8 +188,9 @@ def _of_foreign_keys(condition: _Condition, earlier: Sequence[_Select], models: 
 def _points_to(field: Field[Any, Any], condition: _Condition) -> bool:
     if not (field.many_to_one or field.one_to_one) or field.remote_field is None:
         return False
-    target: Any = field.remote_field.get_related_field()
-    return _table_of(target.model) == condition.table and target.column == condition.column
+    relation: Any = field.remote_field
+    target = relation.get_related_field()
+    return bool(_table_of(target.model) == condition.table and target.column == condition.column)
 
 
 def _say_to_one(

@@ -125,7 +125,9 @@ class _Answer:
 
         duplicates = duplicates_of(self.tally.queries, at_least=3, writes=False)
         above = f": more than MAX_QUERIES = {self._max_queries}"
-        return f"{above}\n{describe(duplicates)}" if duplicates else f"{above}, none of them three times"
+        if not duplicates:
+            return f"{above}, no line of code asks for the same three times"
+        return f"{above}\n{describe([query for group in duplicates for query in group.queries])}"
 
 
 class _Body(Iterator[bytes]):

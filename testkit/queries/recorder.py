@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from functools import cache
 from types import CodeType, FrameType
 from typing import Any, NamedTuple, Self, overload
 
@@ -33,7 +32,7 @@ Row = tuple[Any, Any, BaseDatabaseWrapper, float, CodeType | str | None, int, bo
 an ``executemany``."""
 Sink = Callable[[Row], object]
 
-_CONTROL = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE SAVEPOINT", "START TRANSACTION", "SET ", "PRAGMA ")
+CONTROL = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE SAVEPOINT", "START TRANSACTION", "SET ", "PRAGMA ")
 """How statements begin that say how to work rather than what to do; the backends of Django differ in these."""
 
 
@@ -57,13 +56,15 @@ class Query(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """The line that asked for it, from the working directory if it lies there.
+        """The line that asked for it: ``path:line in function``, or ``path:line`` in a template.
 
-        It is ``path:line in function``, or ``path:line`` in a template.
+        The path begins at the working directory, or at the package if it is of one that is installed.
         """
         if not self.path:
             return "(unknown)"
-        path = os.path.relpath(self.path) if self.path.startswith(os.getcwd() + os.sep) else self.path
+        folder, _, path = self.path.rpartition("/site-packages/")
+        if not folder:
+            path = os.path.relpath(self.path) if self.path.startswith(os.getcwd() + os.sep) else self.path
         return f"{path}:{self.line}" + (f" in {self.function}" if self.function else "")
 
 
@@ -187,16 +188,9 @@ def _text_of(sql: Any, connection: BaseDatabaseWrapper) -> str:
 
 
 def install() -> None:
-    """Put the wrapper on the connections of this thread, and on every one that is opened from now on."""
-    follow_new_connections()
+    """Put the wrapper on the connections of this thread; those that are opened from now on, in any thread, have it."""
     for connection in connections.all(initialized_only=True):
         _wrap(connection)
-
-
-@cache
-def follow_new_connections() -> None:
-    """Put the wrapper on every connection that is opened from now on, in whatever thread."""
-    connection_created.connect(_wrap_new, dispatch_uid="testkit.queries")
 
 
 def _wrap_new(connection: BaseDatabaseWrapper, **_: Any) -> None:
@@ -231,7 +225,7 @@ class _Wrapper:
             seconds = clock.seconds() - started
             connection = context["connection"]
             opened = connection.connection is self._opened or self._is_opened(connection)
-            if opened and not (isinstance(sql, str) and sql.startswith(_CONTROL)):
+            if opened and not (isinstance(sql, str) and sql.startswith(CONTROL)):
                 code, line = find_origin(sys._getframe(1))
                 row = (sql, params, connection, seconds, code, line, many)
                 for sink in sinks:
@@ -249,3 +243,7 @@ class _Wrapper:
 
 
 _CONNECT = inspect.unwrap(BaseDatabaseWrapper.connect).__code__
+
+
+# Now rather than with the first recording: other threads may have opened their connections by then.
+connection_created.connect(_wrap_new, dispatch_uid="testkit.queries")

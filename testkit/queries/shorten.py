@@ -60,7 +60,7 @@ _ENDS_OF_ROWS = frozenset(("ON", "RETURNING", "AS", "ORDER", "LIMIT", "UNION", "
 
 
 def shorten(sql: str) -> str:
-    """Return the statement on one line: ``SELECT /* 15 columns */ FROM "book" WHERE "book"."id" IN (1, 2, 3, /* 7 more */)``.
+    """Return the statement on one line: ``SELECT /* 15 columns */ FROM "book" WHERE "id" IN (1, 2, 3, /* 7 more */)``.
 
     In each list of columns that has more than two plain ones, a comment with their number stands for them; computed
     ones (``COUNT(*) AS "n"``) stay if they are short. Of many rows in VALUES the first is shown, of many values in IN

@@ -62,18 +62,17 @@ def view_timer(
 ) -> View | Callable[[View], View]:
     """Write, each time that a view has answered or raised, what it took::
 
-        shelf.views.index: duration_ms=192.56, db_query_count=29, db_query_time_ms=136.421
+        shelf.views.index: db_query_count=29, db_query_time_ms=136.421, duration_ms=192.56
 
     The view is a function or asynchronous function, what ``as_view()`` returns, or by ``method_decorator`` a method
     such as ``dispatch``. A template response counts until it is rendered, a streaming one until it is returned.
 
-    ``prefix`` is put before the text as it is. ``writer`` is called with the text, as ``print`` would be; by default the
-    logger ``testkit.requests`` gets it at level INFO, with the figures as attributes of the record.
+    ``prefix`` is put before the text as it is. ``writer`` is called with the text, as ``print`` would be; by default
+    the logger ``testkit.requests`` gets it at level INFO, with the figures as attributes of the record.
     """
 
     def decorate(view: View) -> View:
-        name = f"{getattr(view, '__module__', '')}.{getattr(view, '__qualname__', type(view).__qualname__)}"
-        write = _writing(f"{prefix}{name}", writer)
+        write = _writing(f"{prefix}{_name_of(view)}", writer)
 
         @wraps(view)
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -88,6 +87,16 @@ def view_timer(
         return cast(View, timed_async if iscoroutinefunction(view) else timed)
 
     return decorate if view is None else decorate(view)
+
+
+def _name_of(view: Any) -> str:
+    view_class = getattr(view, "view_class", None)  # of as_view()
+    if view_class is not None:
+        return f"{view_class.__module__}.{view_class.__qualname__}"
+    owner = getattr(getattr(view, "func", None), "__self__", None)  # of method_decorator
+    if owner is not None:
+        return f"{type(owner).__module__}.{type(owner).__qualname__}.{view.__name__}"
+    return f"{view.__module__}.{getattr(view, '__qualname__', type(view).__qualname__)}"
 
 
 def _writing(name: str, writer: Callable[[str], object] | None) -> Callable[[Tally], object]:

@@ -4,15 +4,12 @@ import asyncio
 import contextvars
 import copy
 import logging
-import queue
 import sys
 import threading
-from logging.handlers import QueueHandler, QueueListener
 
 import pytest
 
 from testkit.queries.formatter import ReadableSqlFilter, ReadableSqlFormatter, readable_sql_logging
-from testkit.queries.recorder import Query
 
 COLUMNS = ", ".join(f'"shelf_book"."column_{number}"' for number in range(15))
 SQL = f'SELECT {COLUMNS} FROM "shelf_book" WHERE "shelf_book"."id" = '
@@ -37,13 +34,10 @@ def formatted(*records: logging.LogRecord, formatter: logging.Formatter | None =
     return in_context(lambda: [formatter.format(record) for record in records])
 
 
-def test_a_query_is_one_line_with_time_and_origin():
+def test_a_query_is_one_short_line_with_its_time():
+    """A record that Django's cursor is not just telling of, as when it comes from a queue, has no line of code."""
     [line] = formatted(record_of(milliseconds=0.44))
-    line, _, origin = line.rpartition("   ")
     assert line == '0.4 ms  SELECT /* 15 columns */ FROM "shelf_book" WHERE "shelf_book"."id" = 1'
-    code = formatted.__code__
-    assert origin.startswith(Query("", None, "", "", 0, code.co_filename, code.co_firstlineno).origin.partition(":")[0])
-    assert origin.endswith(" in formatted.<locals>.<lambda>.<locals>.<listcomp>") or sys.version_info >= (3, 12)
 
 
 def test_the_same_query_is_counted_whatever_its_values_are():
@@ -124,8 +118,7 @@ def test_the_record_is_left_as_it_is():
 def test_the_text_is_the_message_of_the_format():
     formatter = ReadableSqlFormatter("{levelname} {name} {message} {sql}", style="{")
     [line] = formatted(record_of("SELECT 1"), formatter=formatter)
-    assert line.startswith("DEBUG django.db.backends 0.4 ms  SELECT 1   ")
-    assert line.endswith(" SELECT 1")
+    assert line == "DEBUG django.db.backends 0.4 ms  SELECT 1 SELECT 1"
 
 
 @pytest.mark.parametrize(
@@ -146,42 +139,6 @@ def test_other_records_are_formatted_as_ever(record):
 def test_a_percent_sign_in_sql_is_text():
     [line] = formatted(record_of("SELECT 'a %s %d {message} $message'"))
     assert "SELECT 'a %s %d {message} $message'" in line
-
-
-def test_a_queue_gets_the_line_from_the_thread_that_asks():
-    """A formatter on the handler that fills a queue knows the line; the listener's could not."""
-    received: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record):
-            received.append(self.format(record))
-
-    waiting: queue.Queue = queue.Queue()
-    handler = QueueHandler(waiting)
-    handler.setFormatter(ReadableSqlFormatter())
-    listener = QueueListener(waiting, Keep())
-    listener.start()
-    in_context(lambda: handler.handle(record_of()))
-    listener.stop()
-    assert len(received) == 1
-    assert received[0].startswith("0.4 ms  SELECT /* 15 columns */")
-    assert "test_formatter.py:" in received[0]
-
-
-def test_a_line_of_logging_itself_is_no_origin():
-    """Formatted with none of the user's code on the stack, the line is left out."""
-    line = []
-
-    class Keep(logging.Handler):
-        pass
-
-    handler = Keep()
-    handler.setFormatter(ReadableSqlFormatter())
-    thread = threading.Thread(target=handler.format, args=(record_of("SELECT 1"),))
-    handler.formatter.format = lambda record, format=handler.formatter.format: line.append(format(record)) or ""
-    thread.start()
-    thread.join()
-    assert line[0].startswith("0.4 ms  SELECT 1")
 
 
 class TestFilter:

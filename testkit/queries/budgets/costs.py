@@ -64,8 +64,8 @@ def counted(rows: Iterable[Row], ignored: frozenset[str]) -> list[Row]:
 
 
 def _is_ignored(row: Row, ignored: frozenset[str]) -> bool:
-    tables = tables_of(query_of(row).sql)
-    return bool(tables) and ignored.issuperset(tables)
+    tables = {table.rpartition(".")[2] for table in tables_of(query_of(row).sql)}  # without the schema
+    return bool(tables) and ignored >= tables
 
 
 def cost_of(rows: Iterable[Row]) -> Cost:

@@ -2,6 +2,8 @@
 
 import logging
 from contextlib import contextmanager
+from logging.handlers import QueueHandler
+from queue import Queue
 
 from django.db import connection, transaction
 from django.http import HttpResponse
@@ -17,14 +19,18 @@ def show_authors(request):
 
 
 async def show_authors_async(request):
-    return HttpResponse(" ".join([(await Author.objects.aget(pk=pk)).name for pk in request.GET.getlist("pk")]))
+    names = []
+    for pk in request.GET.getlist("pk"):
+        author = await Author.objects.aget(pk=pk)
+        names.append(author.name)
+    return HttpResponse(" ".join(names))
 
 
 urlpatterns = [path("authors/", show_authors), path("async/", show_authors_async)]
 
 
 class Lines(logging.Handler):
-    """Keeps what is logged."""
+    """Keeps what is logged; being code of the project itself, it is no line that asks for queries."""
 
     def __init__(self):
         super().__init__()
@@ -102,6 +108,28 @@ class LogTests(TestCase):
             with logged() as lines:
                 await self.async_client.get("/async/", {"pk": [author.pk for author in self.authors]})
             self.assertEqual([part_of(line) for line in lines], ["", "2nd time", "3rd time"])
+
+    async def test_an_async_request_has_its_line(self):
+        with logged() as lines:
+            await self.async_client.get("/async/", {"pk": [self.authors[0].pk]})
+        self.assertRegex(lines[0], r"   shelf/tests/test_log\.py:\d+ in show_authors_async$")
+
+    def test_a_queue_gets_the_line_from_the_thread_that_asks(self):
+        """With the formatter on the handler that fills the queue, its listener has nothing to find out."""
+        waiting = Queue()
+        handler = QueueHandler(waiting)
+        handler.setFormatter(ReadableSqlFormatter())
+        logger = logging.getLogger("django.db.backends")
+        logger.addHandler(handler)
+        try:
+            with logged():
+                Book.objects.count()
+        finally:
+            logger.removeHandler(handler)
+        message = waiting.get_nowait().getMessage()
+        self.assertRegex(
+            message, r"^\d+\.\d ms  SELECT COUNT.*   shelf/tests/test_log\.py:\d+ in LogTests\.test_a_queue"
+        )
 
     def test_another_database_is_named(self):
         with logged() as lines:
