@@ -358,3 +358,27 @@ def test_the_seconds_of_all_budgets_leave_nothing_behind(shop, tmp_path_factory)
     assert result.returncode == 0, result.stderr
     assert list(Path(temp).iterdir()) == []
     shutil.rmtree(temp)
+
+
+STREAMS = """
+from django.test import TestCase
+
+class StreamTests(TestCase):
+    def test_is_not_read(self):
+        self.client.get("/stream/x")
+
+    def test_is_read_in_part(self):
+        response = self.client.get("/stream/x")
+        parts = iter(response.streaming_content)
+        next(parts), next(parts)
+        response.close()
+"""
+
+
+def test_a_stream_that_is_closed_early_counts_as_far_as_it_came(shop):
+    """What is raised while a response is closed nobody sees: the test itself fails."""
+    shop.tests(STREAMS)
+    allow(shop, '"GET /stream/(?P<word>[a-z]+)?$" = 1')
+    result = shop.run()
+    assert re.findall(r"^(?:FAIL|ERROR): (\w+)", result.stderr, re.MULTILINE) == ["test_is_read_in_part"]
+    assert "made 2 queries; its budget is 1" in result.stderr

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
 from typing import Any, cast
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from django.http.response import HttpResponseBase, StreamingHttpResponse
 from django.utils.deprecation import MiddlewareMixin
 
 from testkit.core.clock import clock
+from testkit.queries.streams import follow_parts
 from testkit.queries.timer import Tally, figures_of, logger, text_of
 
 _MOST_KEPT = 10_000
@@ -77,8 +78,7 @@ class RequestLogMiddleware(MiddlewareMixin):
         if self._server_timing:
             _add_server_timing(response, answer)
         if isinstance(response, StreamingHttpResponse):
-            body = _AsyncBody if response.is_async else _Body
-            response.streaming_content = body(response.streaming_content, answer)
+            follow_parts(response, answer.tally, answer.log, answer.log)
         else:
             answer.log()
         return response
@@ -98,7 +98,7 @@ class _Answer:
         return figures_of(self.tally, clock.seconds() - self._began)
 
     def log(self, error: BaseException | None = None) -> None:
-        """Log the request, once."""
+        """Log the request, once: the parts of a response may end, and the response be closed after that."""
         if self._is_logged:
             return
         self._is_logged = True
@@ -128,44 +128,6 @@ class _Answer:
         if not duplicates:
             return f"{above}, no line of code asks for the same three times"
         return f"{above}\n{describe([query for group in duplicates for query in group.queries])}"
-
-
-class _Body(Iterator[bytes]):
-    """The parts of a streaming response; what is asked while they are made counts for the request."""
-
-    def __init__(self, parts: Any, answer: _Answer) -> None:
-        self._parts, self._answer = iter(parts), answer
-
-    def __next__(self) -> bytes:
-        try:
-            # Not for longer than a step: in between, the thread may do something else.
-            with self._answer.tally:
-                return cast(bytes, next(self._parts))
-        except BaseException as error:
-            self._answer.log(None if isinstance(error, StopIteration) else error)
-            raise
-
-    def close(self) -> None:
-        """Django calls it when the response is closed, whether it was read to its end or not."""
-        self._answer.log()
-
-
-class _AsyncBody(AsyncIterator[bytes]):
-    """The same for an asynchronous iterator."""
-
-    def __init__(self, parts: Any, answer: _Answer) -> None:
-        self._parts, self._answer = aiter(parts), answer
-
-    async def __anext__(self) -> bytes:
-        try:
-            with self._answer.tally:
-                return cast(bytes, await anext(self._parts))
-        except BaseException as error:
-            self._answer.log(None if isinstance(error, StopAsyncIteration) else error)
-            raise
-
-    def close(self) -> None:
-        self._answer.log()
 
 
 def _in_one_word(text: str) -> str:

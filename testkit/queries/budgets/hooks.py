@@ -6,9 +6,9 @@ No test is edited: the methods of Django that answer a request, and that run a t
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from testkit.queries.budgets.costs import Cost, cost_of, counted, join
 from testkit.queries.budgets.routes import key_of
 from testkit.queries.groups import describe
 from testkit.queries.recorder import Row, Scope, query_of
+from testkit.queries.streams import follow_parts
 
 __unittest = True  # unittest leaves our lines out of tracebacks, as its own
 
@@ -157,37 +158,17 @@ def _answering_async(real: Callable[..., Any], ledger: Ledger) -> Callable[..., 
 def _noted(ledger: Ledger, handler: Any, request: Any, response: Any, rows: list[Row]) -> Any:
     ledger.ended(handler, request, response, rows)
     if response.streaming:
+        told = len(rows)
 
-        def end() -> None:
-            ledger.ended(handler, request, response, rows, is_first=False)
+        def end(error: BaseException | None = None, *, handler: Any = handler) -> None:
+            nonlocal told
+            if len(rows) > told:
+                told = len(rows)
+                ledger.ended(handler, request, response, rows, is_first=False)
 
-        content = response.streaming_content
-        response.streaming_content = (
-            _followed_async(content, rows, end) if response.is_async else _followed(content, rows, end)
-        )
+        # Nobody would see what is raised while a response is closed.
+        follow_parts(response, Scope(rows.append, is_request=True), end, partial(end, handler=None))
     return response
-
-
-def _followed(content: Iterator[bytes], rows: list[Row], end: Callable[[], None]) -> Iterator[bytes]:
-    while True:
-        with Scope(rows.append, is_request=True):
-            chunk = next(content, None)
-        if chunk is None:
-            break
-        yield chunk
-    end()
-
-
-async def _followed_async(
-    content: AsyncIterator[bytes], rows: list[Row], end: Callable[[], None]
-) -> AsyncIterator[bytes]:
-    while True:
-        with Scope(rows.append, is_request=True):
-            chunk = await anext(content, None)
-        if chunk is None:
-            break
-        yield chunk
-    end()
 
 
 def _running(real: Callable[..., Any], ledger: Ledger) -> Callable[..., Any]:
