@@ -17,13 +17,14 @@ import gc
 import importlib
 import importlib.util
 import os
+import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from runs import ROOT, table
 
 BOOKS = 29
 QUERIES = BOOKS + 1
-RAW_QUERIES, REQUESTS = 200, 1
+RAW_QUERIES, REQUESTS = 200, 2
 """How much a batch does: little, so that some batches are not disturbed."""
 FILES = {
     "settings.py": """
@@ -103,6 +104,23 @@ def do_raw() -> None:
             cursor.fetchone()
 
 
+def do_batch(what: str, recorder: Callable[[], AbstractContextManager[Any]]) -> None:
+    """Make the raw queries in one context, or each request in one of its own."""
+    if what == "raw":
+        with recorder():
+            do_raw()
+        return
+    for _ in range(REQUESTS):
+        with recorder():
+            client().get("/")
+
+
+@cache
+def client() -> Any:
+    """Return the one test client."""
+    return importlib.import_module("django.test").Client()
+
+
 def serve(technique_names: list[str]) -> None:
     """Make the data, then measure a batch for each line of the input: what, a tab, and by which technique."""
     import django
@@ -110,14 +128,12 @@ def serve(technique_names: list[str]) -> None:
     django.setup()
     from django.core.management import call_command
     from django.db import connection
-    from django.test import Client
 
     models = importlib.import_module("library.models")
     call_command("migrate", run_syncdb=True, verbosity=0)
     models.Author.objects.bulk_create(models.Author(name=f"author {number}") for number in range(BOOKS))
     authors = models.Author.objects.all()
     models.Book.objects.bulk_create(models.Book(title=f"book {author.id}", author=author) for author in authors)
-    client = Client()
     recorders = {technique: recorder_of(technique) for technique in technique_names}
     gc.freeze()  # What is loaded by now is not looked through for garbage before each batch.
     print("ready", flush=True)
@@ -129,15 +145,11 @@ def serve(technique_names: list[str]) -> None:
         if technique == "testkit, nobody records":
             importlib.import_module("testkit.queries.recorder").install()
         recorder = recorders[technique]
-        gc.collect()
-        started = time.process_time()
-        if what == "raw":
-            with recorder():
-                do_raw()
-        else:
-            for _ in range(REQUESTS):
-                with recorder():
-                    client.get("/")
+        # The first time is not measured: another process, or another technique, has had the processor's caches.
+        for _ in range(2):
+            gc.collect()
+            started = time.process_time()
+            do_batch(what, recorder)
         print(time.process_time() - started, flush=True)
 
 
@@ -183,7 +195,8 @@ def seconds_of_batches(folder: Path, urls: tuple[str, str], rounds: int) -> dict
             asks |= dict.fromkeys(zeal, stack.enter_context(measured(folder, urls[1], "zeal", zeal)))
         turns = [(what, technique) for what in ("raw", "view") for technique in asks]
         for round_number in range(-2, rounds):
-            for what, technique in turns[round_number % len(turns) :] + turns[: round_number % len(turns)]:
+            random.shuffle(turns)  # In one order, each would always have the same one before it.
+            for what, technique in turns:
                 seconds = asks[technique](what, technique)
                 if round_number >= 0:
                     found.setdefault((what, technique), []).append(seconds)
@@ -227,7 +240,7 @@ def database_urls(name: str) -> Iterator[tuple[str, str]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--only", choices=["sqlite", "postgres"], help="measure on just this database")
     parser.add_argument("--serve", nargs="+", metavar="TECHNIQUE", help=argparse.SUPPRESS)
     options = parser.parse_args()
