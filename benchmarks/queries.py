@@ -78,7 +78,7 @@ def installed(technique: str) -> bool:
 # In the process that is measured
 
 
-def recorder_of(technique: str) -> Callable[[], AbstractContextManager[Any]]:
+def recorder_of(technique: str) -> Any:
     """Return what makes the context in which the technique records."""
     from django.db import connection
 
@@ -145,7 +145,7 @@ def serve(technique_names: list[str]) -> None:
         if technique == "testkit, nobody records":
             importlib.import_module("testkit.queries.recorder").install()
         recorder = recorders[technique]
-        # The first time is not measured: another process, or another technique, has had the processor's caches.
+        # The first time is not measured: another process has had the processor's caches.
         for _ in range(2):
             gc.collect()
             started = time.process_time()

@@ -281,7 +281,7 @@ def test_the_end_tells_what_is_missing(shop):
     assert section["gone"] == {"GET /item/": "GET /items/"}
     assert list(section["slow"]) == ["GET /items/<int:pk>/"]
     assert section["never"] == ["/fails/", "/never/"]
-    assert "GET /item/ (line 3), did you mean GET /items/?" in result.stderr
+    assert "GET /item/ (query-budgets.toml, line 3), did you mean GET /items/?" in result.stderr
     assert "    /never/\n" in result.stderr
 
 
@@ -351,9 +351,10 @@ def test_a_missing_budgets_file_can_be_named_elsewhere(shop):
     assert (shop.folder / "ci" / "budgets.toml").read_text().partition("[budgets]\n")[2] == BUDGETS
 
 
-def test_the_seconds_of_all_budgets_leave_nothing_behind(shop, tmp_path_factory):
-    """A stock run removes the files by which its processes told."""
+def test_a_stock_run_leaves_nothing_behind(shop, tmp_path_factory):
+    """The files by which its processes told are removed."""
     temp = tmp_path_factory.mktemp("temp")
+    allow(shop, BUDGETS)
     result = shop.run("--parallel=2", front="stock", TESTKIT_QUERY_BUDGETS="check", TMPDIR=str(temp))
     assert result.returncode == 0, result.stderr
     assert list(Path(temp).iterdir()) == []
@@ -382,3 +383,192 @@ def test_a_stream_that_is_closed_early_counts_as_far_as_it_came(shop):
     result = shop.run()
     assert re.findall(r"^(?:FAIL|ERROR): (\w+)", result.stderr, re.MULTILINE) == ["test_is_read_in_part"]
     assert "made 2 queries; its budget is 1" in result.stderr
+
+
+SWALLOWS = """
+import contextlib, unittest, urllib.request
+from django.test import LiveServerTestCase, TestCase
+
+class {name}({base}):
+    def test_it(self):
+        {body}
+{more}
+"""
+SWALLOWED = {
+    "except": ("TestCase", 'with contextlib.suppress(Exception): self.client.get("/items/")', ""),
+    "assertRaises": ("TestCase", 'with self.assertRaises(AssertionError): self.client.get("/items/")', ""),
+    "expected": ("TestCase", 'self.client.get("/items/")', "    test_it = unittest.expectedFailure(test_it)"),
+}
+
+
+@pytest.mark.parametrize("way", SWALLOWED)
+def test_a_broken_budget_that_a_test_swallows_fails_the_run(way, shop):
+    """No test fails, and yet the endpoint is over its budget: that is said, and the status is 2."""
+    base, body, more = SWALLOWED[way]
+    shop.tests(SWALLOWS.format(name="Swallows", base=base, body=body, more=more))
+    allow(shop, '"GET /items/" = 0')
+    result = shop.run()
+    assert result.returncode == 2
+    assert "  Over budget:\n    GET /items/ made 1 query; its budget is 0 (query-budgets.toml, line 2)" in result.stderr
+    assert "1 endpoints made more queries than their budgets allow" in result.stderr
+
+
+@pytest.mark.parametrize("ask", [ASKS["serial"], ASKS["stock"]], ids=["testkit", "stock"])
+def test_what_a_live_server_answers_in_a_tear_down_counts(ask, shop):
+    """The last clean-up of a test is when it hears of what it has not seen."""
+    shop.tests(
+        SWALLOWS.format(
+            name="Ends",
+            base="LiveServerTestCase",
+            body="pass",
+            more='    def tearDown(self): urllib.request.urlopen(self.live_server_url + "/items/").close()',
+        )
+    )
+    allow(shop, '"GET /items/" = 0')
+    result = shop.run(*ask[0], **ask[1])
+    assert result.returncode == 1
+    assert re.findall(r"^(?:FAIL|ERROR): (\w+)", result.stderr, re.MULTILINE) == ["test_it"]
+
+
+OTHER_KINDS = """
+import unittest
+from django.test import AsyncClient, Client, SimpleTestCase, TestCase
+
+class PlainTests(unittest.TestCase):
+    def test_it(self):
+        Client().get("/async/slowly/")
+
+class AsyncTests(unittest.IsolatedAsyncioTestCase):
+    async def test_it(self):
+        await AsyncClient().get("/never/")
+
+class OuterTests(TestCase):
+    def test_it(self):
+        self.client.get("/items/")
+        class Inner(SimpleTestCase):
+            databases = {"default"}
+            def test_inner(self):
+                self.client.get("/each/")
+        result = unittest.TestResult()
+        Inner("test_inner")(result)
+        self.assertTrue(result.wasSuccessful())
+        self.client.get("/stream/x")
+"""
+
+
+def test_tests_of_all_kinds_are_heard(shop):
+    """unittest's own test cases, and a test that runs another test."""
+    shop.tests(OTHER_KINDS)
+    record(shop)
+    recorded = budgets_of(shop).partition("[budgets]\n")[2].splitlines()
+    routes = ["/async/slowly/", "/each/", "/items/", "/never/", "/stream/(?P<word>[a-z]+)?$"]
+    assert [line.partition('" =')[0] for line in recorded] == [f'"GET {route}' for route in routes]
+    (outer,) = [fact for fact in shop.facts() if isinstance(fact, TestFinished) and "OuterTests" in fact.id]
+    assert outer.measures["queries"]["total"] == 2
+    assert sorted(outer.measures["queries"]["routes"]) == [f"GET {routes[number]}" for number in (1, 2, 4)]
+
+
+def test_a_merge_with_a_shard_that_counted_nothing_changes_nothing(shop):
+    allow(shop, BUDGETS.replace("= 6", "= 60"))
+    run_shards(shop, 1)
+    shutil.move(shop.folder / "shards", shop.folder / "counted")
+    for number, flags in ((1, []), (2, ["--query-budgets=off"])):
+        assert shop.run(f"--shard={number}/2", *flags).returncode == 0
+        shutil.move(shop.folder / "reports", shop.folder / "shards" / str(number))
+    for flag in ("--update-query-budgets", "--query-budgets=record"):
+        result = shop.run("merge", "shards", "--query-budgets=auto", flag)
+        assert "Not written: 1 of 2 shards counted no queries" in result.stderr
+    assert '"GET /each/" = 60' in budgets_of(shop)
+
+
+@pytest.mark.parametrize(
+    ("flags", "options"),
+    [
+        (["--query-budgets-file=typo.toml"], {}),
+        (["--query-budgets=check"], {}),
+        ([], {"front": "stock", "TESTKIT_QUERY_BUDGETS": "check"}),
+    ],
+)
+def test_a_file_that_is_asked_for_and_missing_is_an_error(flags, options, shop):
+    """It would check nothing; the message says what writes it."""
+    result = shop.run(*flags, **options)
+    assert result.returncode != 0
+    assert "there is no file" in result.stderr
+    assert "record" in result.stderr
+    assert "Ran" not in result.stderr
+
+
+def test_auto_and_nothing_are_fine_in_the_environment(shop):
+    """Under either runner."""
+    for front in ("testkit", "stock"):
+        for value in ("auto", "off") if front == "testkit" else ("auto", "off", ""):
+            result = shop.run("shop.tests.test_shop.LargeTests", front=front, TESTKIT_QUERY_BUDGETS=value)
+            assert result.returncode == 0, result.stderr
+
+
+def test_a_file_that_cannot_be_written_is_told(shop):
+    """The rest of the report is there, and the run does not end as a good one."""
+    result = shop.run("--query-budgets=record", "--query-budgets-file=/proc/budgets.toml")
+    assert result.returncode == 2
+    assert "the query budgets cannot be written: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_languages_are_one_route_and_other_words_are_none(shop):
+    """Behind i18n_patterns the language is left out; a path that only looks like a language stays."""
+    shop.settings("MIDDLEWARE = ['django.middleware.locale.LocaleMiddleware']\nUSE_I18N = True")
+    shop.write(
+        {
+            "shop/urls.py": """
+            from django.conf.urls.i18n import i18n_patterns
+            from django.urls import path
+            from shop import views
+            urlpatterns = [path("my/loans/", views.items), path("id/<int:pk>/", views.item)]
+            urlpatterns += i18n_patterns(path("about/", views.items))
+            """
+        }
+    )
+    shop.tests(
+        """
+        from django.test import TestCase
+        from shop.models import Item
+        class T(TestCase):
+            def test_it(self):
+                item = Item.objects.create(name="pen")
+                for path in ("/my/loans/", f"/id/{item.pk}/", "/de/about/", "/en/about/"):
+                    self.assertEqual(self.client.get(path).status_code, 200)
+        """
+    )
+    record(shop)
+    assert budgets_of(shop).partition("[budgets]\n")[2] == (
+        '"GET /<language>/about/" = 1\n"GET /id/<int:pk>/" = 1\n"GET /my/loans/" = 1\n'
+    )
+    result = shop.run()
+    assert "exist no more" not in result.stderr
+    assert "no test requests" not in result.stderr
+
+
+def test_an_app_without_urls_of_its_own_is_fine(project):
+    """Its tests bring their URLs."""
+    project.tests("from django.test import TestCase\nclass T(TestCase):\n    def test_it(self): pass")
+    allow(project, '"GET /each/" = 6')
+    assert project.run().returncode == 0
+
+
+def test_a_test_that_removes_the_working_directory_fails_for_its_budget(shop):
+    allow(shop, '"GET /items/" = 0')
+    shop.tests(
+        """
+        import os, tempfile
+        from django.test import TestCase
+        class T(TestCase):
+            def test_it(self):
+                folder = tempfile.mkdtemp()
+                os.chdir(folder)
+                os.rmdir(folder)
+                self.client.get("/items/")
+        """
+    )
+    result = shop.run()
+    assert result.returncode == 1
+    assert "GET /items/ made 1 query; its budget is 0" in result.stderr

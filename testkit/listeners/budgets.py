@@ -33,6 +33,7 @@ class BudgetsListener:
         routes: Callable[[], Iterable[Route]] | None,
         is_whole: bool,
         is_part: bool = False,
+        parts: int = 0,
     ) -> None:
         """Read the budgets.
 
@@ -43,6 +44,7 @@ class BudgetsListener:
             routes: gives the routes of the project; None where the parts of a run tell.
             is_whole: whether all tests of the project were asked for.
             is_part: whether this run is one of several that are joined.
+            parts: how many runs this one is joined from.
 
         Raises:
             OptionError: the file of budgets is not as it should be.
@@ -52,15 +54,19 @@ class BudgetsListener:
         self._budgets = file.read(options.query_budgets_file.absolute())
         self._costs: dict[str, Cost] = {}
         self._told: set[Route] = set()
+        self._parts, self._parts_told = parts, 0
+        self.problem = ""
+        """What fails the run although its tests have passed."""
 
     def __call__(self, fact: Fact) -> None:
         match fact:
-            case TestFinished():
+            case TestFinished() if fact.final:
                 for key, plain in _routes_of(fact).items():
                     join(self._costs, key, from_plain(plain))
             case RunMeasured() if fact.section == SECTION and "routes" in fact.data:
                 self._told |= {Route(path, is_own) for path, is_own in fact.data["routes"].items()}
                 self._is_whole = self._is_whole and bool(fact.data["whole"])
+                self._parts_told += 1
             case RunFinished():
                 self._conclude(is_complete=not (fact.not_run or fact.lost))
 
@@ -69,9 +75,11 @@ class BudgetsListener:
         if self._is_part:
             self._publish_measured(SECTION, {"routes": dict(routes), "whole": self._is_whole})
             return
-        is_whole = self._is_whole and is_complete
+        is_whole = self._is_whole and is_complete and self._parts_told == self._parts
         standing = standing_of(self._budgets, self._costs, routes, is_whole=is_whole)
-        edits = self._edit(is_green=is_whole and self._tally.is_good)
+        if standing.over:
+            self.problem = f"{len(standing.over)} endpoints made more queries than their budgets allow (see above)"
+        edits = self._edit(is_green=is_whole and self._tally.is_good and not standing.over)
         text = "\n".join(["", describe_standing(standing, self._budgets, records=self._records), *edits])
         self._publish_measured(SECTION, {**standing.to_plain(), "text": text})
 
@@ -81,15 +89,34 @@ class BudgetsListener:
 
     def _edit(self, *, is_green: bool) -> list[str]:
         """Change the file as the options ask for, and return lines that say so."""
-        lines = []
-        if self._records:
-            new = file.record(self._budgets.path, self._costs)
-            lines.append(f"  Recorded: {len(new)} new budget{'' if len(new) == 1 else 's'}")
-        if self._options.update_query_budgets and is_green:
-            lowered = file.lower(self._budgets.path, self._costs)
-            lines.append(f"  Lowered: {', '.join(lowered) or 'none, as all are used up'}")
-        elif self._options.update_query_budgets:
-            lines.append("  Not lowered: --update-query-budgets needs a run of all tests, and that they pass")
+        silent = self._parts - self._parts_told
+        if silent and (self._records or self._options.update_query_budgets):
+            return [
+                f"  Not written: {silent} of {self._parts} shards counted no queries; give them --query-budgets=check"
+            ]
+        try:
+            return [*self._record(), *self._lower(is_green=is_green)]
+        except OSError as error:
+            self.problem = f"the query budgets cannot be written: {error}; --query-budgets-file names another file"
+            return [f"  Not written: {error}"]
+
+    def _record(self) -> list[str]:
+        if not self._records:
+            return []
+        new = file.record(self._budgets.path, self._costs)
+        return [f"  Recorded: {len(new)} new budget{'' if len(new) == 1 else 's'}"]
+
+    def _lower(self, *, is_green: bool) -> list[str]:
+        if not self._options.update_query_budgets:
+            return []
+        if not is_green:
+            return ["  Not lowered: --update-query-budgets needs a run of all tests, and that they pass"]
+        lowered = file.lower(self._budgets.path, self._costs)
+        lines = [f"  Lowered: {', '.join(lowered) or 'none'}"]
+        if lowered and self._tally.skipped:
+            lines.append(
+                f"  {self._tally.skipped} tests were skipped: what these need may be more, and has to be put back by hand"
+            )
         return lines
 
 

@@ -45,7 +45,8 @@ class Reference(NamedTuple):
 
 
 _REFERENCE = re.compile(
-    r"(?:\bFROM|JOIN)\s+\(?(?!LATERAL\b|SELECT\b|VALUES\b)(?:[\"`]?\w+[\"`]?\.)?(?:[\"`](?P<quoted>[^\"`]+)[\"`]|(?P<table>\w+))(?!\.)"
+    r"(?:\bFROM|JOIN)\s+\(?(?!LATERAL\b|SELECT\b|VALUES\b)"
+    r"(?:[\"`]?\w+[\"`]?\.)?(?:[\"`](?P<quoted>[^\"`]+)[\"`]|(?P<table>\w+))(?!\.)"
     r"(?:\s+(?:AS\s+)?(?!(?:WHERE|INNER|LEFT|RIGHT|FULL|CROSS|NATURAL|STRAIGHT_JOIN|JOIN|ON|USING|GROUP|ORDER|HAVING"
     r"|LIMIT|OFFSET|FETCH|FOR|WINDOW|UNION|INTERSECT|EXCEPT|AND|OR|THEN|END)\b)[\"`]?(?P<alias>\w+)[\"`]?)?",
     re.IGNORECASE,
@@ -274,7 +275,7 @@ def _mysql_forced(
 ) -> Iterator[str]:
     """Yield the query with indexes forced upon the planner, which reads small tables whole.
 
-    That is ``index`` where it fits, all that fit, one of several, and those of one place if a table is at several.
+    That is ``index`` where it fits, all that fit, and those of one place alone if a table is at several.
     """
     references = references_of(sql)
     if index is not None:
@@ -282,9 +283,6 @@ def _mysql_forced(
             connection, sql, references, {at: names & {index} or names for at, names in indexes.items()}
         )
     yield _mysql_hinted(connection, sql, references, indexes)
-    for alias, names in indexes.items():
-        for name in sorted(names) if len(names) > 1 else ():
-            yield _mysql_hinted(connection, sql, references, indexes | {alias: {name}})
     if len({reference.alias for reference in references}) < len(references):
         for reference in references:
             yield _mysql_hinted(connection, sql, [reference], indexes)

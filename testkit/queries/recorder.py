@@ -64,7 +64,9 @@ class Query(NamedTuple):
             return "(unknown)"
         folder, _, path = self.path.rpartition("/site-packages/")
         if not folder:
-            path = os.path.relpath(self.path) if self.path.startswith(os.getcwd() + os.sep) else self.path
+            path = self.path
+            with suppress(FileNotFoundError):  # the working directory was removed
+                path = path.removeprefix(os.path.join(os.getcwd(), ""))
         return f"{path}:{self.line}" + (f" in {self.function}" if self.function else "")
 
 

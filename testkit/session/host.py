@@ -14,7 +14,7 @@ class Host(NamedTuple):
     debug_sql: bool = False
     pdb: bool = False
     durations: int | None = None
-    is_merge: bool = False
-    """Whether the run is joined from its shards, and runs no test."""
+    parts: int = 0
+    """How many shards the run is joined from; 0 for one that runs its tests."""
     is_whole: bool = False
     """Whether all tests of the project were asked for, rather than some by label, tag or name."""

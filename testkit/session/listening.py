@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from testkit.core import journal
 from testkit.core.bus import Bus, Listener
@@ -23,6 +23,9 @@ from testkit.selection import durations
 from testkit.selection.durations import Durations
 from testkit.session.host import Host
 from testkit.session.options import RunOptions
+
+if TYPE_CHECKING:
+    from testkit.listeners.budgets import BudgetsListener
 
 Measured = Callable[[str, Mapping[str, Any]], None]
 
@@ -48,6 +51,8 @@ class Listening:
         self.has_journal = False
         self._options, self._host, self._bus, self._tally, self._places = options, host, bus, tally, places
         self._flushes: list[Callable[[], None]] = []
+        self._budgets: BudgetsListener | None = None
+        self._check_budgets_file()
         origin = options.settings["listeners"].origin
         self._own = [_import_listener(path, origin) for path in options[RunOptions].listeners]
         xunit = options[XunitOptions]
@@ -94,7 +99,8 @@ class Listening:
 
             self._bus.subscribe(LeaksListener(measured))
         if self._options[QueryOptions].has_budgets:
-            self._bus.subscribe(self._budgets_listener(measured, is_part=not remembers))
+            self._budgets = self._budgets_listener(measured, is_part=not remembers)
+            self._bus.subscribe(self._budgets)
         xunit = self._options[XunitOptions]
         if xunit.with_xunit:
             self._bus.subscribe(xunit_listener(xunit))
@@ -104,7 +110,7 @@ class Listening:
         except OSError as error:
             notice(f"this run keeps no journal and remembers no durations: {error}")
 
-    def _budgets_listener(self, measured: Measured, *, is_part: bool) -> Listener:
+    def _budgets_listener(self, measured: Measured, *, is_part: bool) -> BudgetsListener:
         from testkit.listeners.budgets import BudgetsListener
         from testkit.queries.budgets.routes import all_routes
 
@@ -112,9 +118,10 @@ class Listening:
             measured,
             self._options[QueryOptions],
             self._tally,
-            routes=None if self._host.is_merge else all_routes,
+            routes=None if self._host.parts else all_routes,
             is_whole=self._host.is_whole,
             is_part=is_part,
+            parts=self._host.parts,
         )
 
     def _keep(self, run: str, stack: ExitStack, *, remembers: bool) -> None:
@@ -128,6 +135,27 @@ class Listening:
         self.has_journal = True
         if remembers:
             self._bus.subscribe(DurationsListener(lambda *newer: durations.remember(known, Durations(*newer))))
+
+    def _check_budgets_file(self) -> None:
+        """Refuse a file of budgets that somebody named and that is not there: it would check nothing.
+
+        Raises:
+            OptionError: it is not there.
+        """
+        options, setting = self._options[QueryOptions], self._options.settings["query_budgets_file"]
+        is_wanted = options.query_budgets == "check" or (
+            options.query_budgets == "auto" and setting.origin != "default"
+        )
+        if is_wanted and not self._host.parts and not options.query_budgets_file.exists():
+            raise OptionError(
+                f"there is no file {options.query_budgets_file} (from {setting.origin}) with query budgets: "
+                "--query-budgets=record writes it"
+            )
+
+    @property
+    def problem(self) -> str:
+        """What fails the run although its tests have passed; empty for nothing."""
+        return self._budgets.problem if self._budgets is not None else ""
 
     def end_with(self, *listeners: Listener) -> None:
         """Subscribe ``listeners``, and the project's own after them."""

@@ -106,7 +106,7 @@ def merge(arguments: Sequence[str]) -> ExitStatus:
         import django
 
         django.setup()  # they are the project's
-    host = Host(verbosity=given.verbosity, buffer=True, durations=given.durations, is_merge=True, is_whole=True)
+    host = Host(given.verbosity, buffer=True, durations=given.durations, parts=len(placed), is_whole=True)
     try:
         return _merge(placed, options, host)
     except KeyboardInterrupt as error:

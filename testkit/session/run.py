@@ -89,6 +89,8 @@ class Session:
             for name, setting in settings.items():
                 if name.startswith(prefix) and setting.origin.startswith("--") and not settings[switch].value:
                     self.notice(f"{setting.origin} has no effect without {flag_of(switch)}")
+        if self.options[QueryOptions].query_budgets == "off" and self.options[QueryOptions].update_query_budgets:
+            self.notice("--update-query-budgets has no effect with --query-budgets=off")
 
     def notice(self, text: str) -> None:
         """Tell the user something about the run that is no fact of it."""
@@ -296,6 +298,7 @@ class Session:
             may_be_empty=self.options[RunOptions].allow_no_tests
             or (self.sharding is not None and self.sharding.may_be_empty),
             below_minimum=self._below_minimum,
+            over_budget=self._listening.problem if self._listening is not None else "",
         )
         status, why = ending.status()
         if status is ExitStatus.TESTS_FAILED and self._below_minimum:

@@ -15,7 +15,7 @@ class Ending(NamedTuple):
     """What is known of a run that is over.
 
     ``finished`` is None if the tests never ran. ``failures`` is how many problems fail the run as the project's runner
-    has it, ``below_minimum`` what is missing in coverage.
+    has it, ``below_minimum`` what is missing in coverage, ``over_budget`` what is wrong with query budgets.
     """
 
     finished: RunFinished | None
@@ -26,6 +26,7 @@ class Ending(NamedTuple):
     flaky_fails: bool = False
     may_be_empty: bool = False
     below_minimum: str = ""
+    over_budget: str = ""
 
     def status(self) -> tuple[ExitStatus, str]:
         """Return the exit status, and why unless it is plain; the gravest of several comes first."""
@@ -51,6 +52,8 @@ class Ending(NamedTuple):
             return ExitStatus.RUN_FAILED, f"{end.stopped}, and {len(end.not_run)} tests did not run (see above)"
         if self.flaky_fails and self.tally.flaky:
             return ExitStatus.TESTS_FAILED, f"{self.tally.flaky} flaky tests, and --flaky=fail (see above)"
+        if self.over_budget:
+            return ExitStatus.RUN_FAILED, self.over_budget
         if self.below_minimum:
             return ExitStatus.RUN_FAILED, self.below_minimum
         return ExitStatus.PASSED, ""

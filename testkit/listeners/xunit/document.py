@@ -335,10 +335,14 @@ class Xunit:
 
 
 def _flat(measures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield names and text for plain data; what lies within another mapping has both names, with a dot."""
+    """Yield names and text for plain data; what lies within another mapping has both names, with a dot.
+
+    What lies deeper is for the journal: a property for each endpoint of each test would be most of the file.
+    """
     for name, value in measures.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            if not prefix:
+                yield from _flat(value, f"{name}.")
         else:
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
             yield f"{prefix}{name}", shown

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
+import errno
+import fcntl
+import json
+import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from testkit.core.errors import OptionError
 from testkit.core.paths import replacing
@@ -15,7 +21,7 @@ from testkit.queries.budgets.costs import DEFAULT, Cost
 
 MAX, TIME, REASON = "max", "time_ms", "reason"
 _SETTINGS = ("budgets", "ignore_tables")
-_KEY = re.compile(r"[A-Z]+ /\S*(?: \S+)*")
+_KEY = re.compile(r"[^\s/]+ /.*", re.DOTALL)
 _HEADER = """\
 # How many queries each endpoint may make. A test whose request makes more fails.
 # Numbers go down by --update-query-budgets and up by hand, so that a reviewer sees it.
@@ -57,16 +63,17 @@ class Budgets(NamedTuple):
     """All that is in the file."""
 
     path: Path
+    shown: str
+    """The path as messages have it: from the working directory, when the file was read, if it lies there."""
     of: Mapping[str, Budget]
     """By endpoint: ``GET /library/books/<int:pk>/``."""
     ignored: frozenset[str] = frozenset()
     """Tables of which queries do not count."""
 
-    @property
-    def shown(self) -> str:
-        """The path as messages have it: from the working directory if it lies there."""
-        here = Path.cwd()
-        return str(self.path.relative_to(here) if self.path.is_relative_to(here) else self.path)
+    def place_of(self, key: str) -> str:
+        """Return where the budget of ``key`` is: the file and the line."""
+        line = self.of[key].line
+        return f"{self.shown}, line {line}" if line else self.shown
 
 
 def read(path: Path) -> Budgets:
@@ -76,16 +83,43 @@ def read(path: Path) -> Budgets:
         OptionError: it cannot be read, is no TOML, or has something in it that is none of a budget's.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _Text.read(path).lines
     except FileNotFoundError:
-        return Budgets(path, {})
+        return Budgets(path, _shown(path), {})
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"{path} cannot be read: {error}") from error
+    return _parse(path, text)
+
+
+def _parse(path: Path, text: str) -> Budgets:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise OptionError(f"{path} is no TOML: {error}") from error
     return _Reader(path, text).budgets(data)
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+class _Text(NamedTuple):
+    """A file's text with plain line ends, and what editors of other systems have put in besides."""
+
+    lines: str
+    has_mark: bool = False
+    has_returns: bool = False
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        text = path.read_bytes().decode("utf-8-sig")
+        return cls(text.replace("\r\n", "\n"), path.read_bytes().startswith(codecs.BOM_UTF8), "\r\n" in text)
+
+    def changed(self, lines: str) -> str:
+        """Return ``lines`` with the line ends and the mark of this text."""
+        text = lines.replace("\n", "\r\n") if self.has_returns else lines
+        return f"\ufeff{text}" if self.has_mark else text
 
 
 class _Reader:
@@ -107,7 +141,8 @@ class _Reader:
         of = data.get("budgets", {})
         if not isinstance(of, dict):
             raise self._error("budgets", '[budgets] is a table: below it stands "GET /route/" = 4')
-        return Budgets(self._path, {key: self._budget(key, value) for key, value in of.items()}, frozenset(ignored))
+        found = {key: self._budget(key, value) for key, value in of.items()}
+        return Budgets(self._path, _shown(self._path), found, frozenset(ignored))
 
     def _budget(self, key: str, value: Any) -> Budget:
         line = self._line_of(key)
@@ -146,7 +181,9 @@ class _Reader:
 
     def _line_of(self, key: str) -> int:
         """Return the line that ``key`` stands in, from 1; 0 where that cannot be told."""
-        beginning = re.compile(rf"""\s*(?:\[[^\]]*)?["']?{re.escape(key)}["']?""")
+        spellings = (json.dumps(key, ensure_ascii=False), f"'{key}'", key)
+        keys = "|".join(map(re.escape, spellings))
+        beginning = re.compile(rf"\s*\[?\s*(?:budgets\s*\.\s*)?(?:{keys})\s*[=.\]]")
         return next((number for number, line in enumerate(self._lines, 1) if beginning.match(line)), 0)
 
     def _error(self, key: str, problem: str) -> OptionError:
@@ -160,13 +197,10 @@ def record(path: Path, costs: Mapping[str, Cost]) -> list[str]:
     Raises:
         OSError: the file cannot be written.
     """
-    known = read(path).of
-    new = sorted((key for key in costs if key not in known), key=_by_route)
-    if new:
-        document = _document(path)
+    with _editing(path) as (budgets, document):
+        new = sorted((key for key in costs if key not in budgets), key=_by_route)
         for key in new:
             document["budgets"][key] = _value(costs[key])
-        _write(path, document)
     return new
 
 
@@ -176,17 +210,14 @@ def lower(path: Path, costs: Mapping[str, Cost]) -> list[str]:
     Raises:
         OSError: the file cannot be written.
     """
-    budgets = read(path).of
-    lowered = {key: change for key, budget in budgets.items() if key in costs and (change := _less(budget, costs[key]))}
-    if lowered:
-        document = _document(path)
+    with _editing(path) as (budgets, document):
+        lowered = {key: _less(budget, costs[key]) for key, budget in budgets.items() if key in costs}
         for key, change in lowered.items():
             if isinstance(document["budgets"][key], dict):
                 document["budgets"][key].update(change)
-            else:
+            elif change:
                 document["budgets"][key] = change[MAX]
-        _write(path, document)
-    return list(lowered)
+    return [key for key, change in lowered.items() if change]
 
 
 def _less(budget: Budget, cost: Cost) -> dict[str, int]:
@@ -208,18 +239,42 @@ def _value(cost: Cost) -> Any:
     return table
 
 
-def _document(path: Path) -> Any:
+@contextmanager
+def _editing(path: Path) -> Iterator[tuple[Mapping[str, Budget], Any]]:
+    """Give the budgets of the file and its document, and write what the block makes of that; one process at a time."""
     import tomlkit
 
-    document = tomlkit.parse(path.read_text(encoding="utf-8") if path.exists() else _HEADER)
-    if "budgets" not in document:
-        document["budgets"] = tomlkit.table()
-    return document
+    path = path.resolve()  # a link stays one
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.parent):
+        before = _Text.read(path) if path.exists() else _Text("")
+        document: Any = tomlkit.parse(before.lines or _HEADER)
+        document.setdefault("budgets", tomlkit.table())
+        yield _parse(path, before.lines).of, document
+        after = document.as_string()
+        if after != before.lines:
+            _replace(path, before.changed(after))
 
 
-def _write(path: Path, document: Any) -> None:
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process after the other edit files in ``folder``."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, text: str) -> None:
+    mode = path.stat().st_mode if path.exists() else None
+    if mode is not None and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "it is read-only", str(path))
     with replacing(path) as file:
-        file.write(document.as_string())
+        file.write(text)
+    if mode is not None:
+        path.chmod(mode)
 
 
 def _by_route(key: str) -> tuple[str, str]:

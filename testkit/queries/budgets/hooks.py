@@ -6,6 +6,7 @@ No test is edited: the methods of Django that answer a request, and that run a t
 from __future__ import annotations
 
 import threading
+import unittest
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from django.core.handlers.base import BaseHandler
-from django.test import SimpleTestCase
 from django.test.client import AsyncClientHandler, ClientHandler
 
 from testkit.core import current
@@ -30,6 +30,17 @@ MEASURE = "queries"
 """The measure of a test: ``total``, and ``routes`` with the cost of its requests by endpoint."""
 
 
+class _Running:
+    """What a running test has cost so far."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.costs: dict[str, Cost] = {}
+
+    def count(self, row: Row) -> None:
+        self.total += 1
+
+
 class Ledger:
     """What the requests of this process cost, test by test."""
 
@@ -38,34 +49,45 @@ class Ledger:
         from django.conf import settings
 
         self._budgets, self._publish = budgets, publish
-        self._urlconf = settings.ROOT_URLCONF
+        self._urlconf = getattr(settings, "ROOT_URLCONF", None)
         self._lock = threading.Lock()
-        self._costs: dict[str, Cost] = {}
+        self._running = [_Running()]  # the first one is for what comes before a test: the set-up of its class
         self._unseen: list[str] = []
-        self._total = 0
 
     # Tests
 
     @contextmanager
     def test(self, test: Any) -> Iterator[None]:
-        """Count the queries of ``test``, which runs in the block; those of its class's set-up come before."""
-        self._total = 0
+        """Count the queries of ``test``, which runs in the block, and of requests that its class's set-up made."""
+        running = self._begin()
+        test.addCleanup(self._raise_unseen)  # the first to be added is the last to run
         try:
-            with Scope(self._count):
+            with Scope(running.count):
                 yield
         finally:
-            with self._lock:
-                costs, self._costs = self._costs, {}
-                self._unseen.clear()
-            if self._total or costs:
-                routes = {key: cost.to_plain() for key, cost in sorted(costs.items())}
-                self._publish(test, {"total": self._total, "routes": routes})
+            self._end(running)
+            if running.total or running.costs:
+                routes = {key: cost.to_plain() for key, cost in sorted(running.costs.items())}
+                self._publish(test, {"total": running.total, "routes": routes})
 
-    def _count(self, row: Row) -> None:
-        self._total += 1
+    def _begin(self) -> _Running:
+        running, around = _Running(), self._running[-1]
+        with self._lock:
+            if len(self._running) == 1:
+                running.costs, around.costs = around.costs, {}
+                self._unseen.clear()  # what came after the end of the last test is in its costs
+            self._running.append(running)
+        return running
 
-    def raise_unseen(self) -> None:
-        """Raise what no test has seen yet: a live server answers in a thread of its own."""
+    def _end(self, running: _Running) -> None:
+        with self._lock:
+            self._running.remove(running)
+            if len(self._running) > 1:  # a test that runs a test has cost what both have
+                for key, cost in running.costs.items():
+                    join(self._running[-1].costs, key, cost)
+
+    def _raise_unseen(self) -> None:
+        """Raise what the test has not seen yet: a live server answers in a thread of its own."""
         with self._lock:
             unseen = "\n\n".join(self._unseen)
             self._unseen.clear()
@@ -89,7 +111,7 @@ class Ledger:
         own = counted(rows, self._budgets.ignored)
         cost = cost_of(own)
         with self._lock:
-            join(self._costs, key, cost if is_first else cost._replace(requests=0))
+            join(self._running[-1].costs, key, cost if is_first else cost._replace(requests=0))
         budget = self._budgets.of.get(key)
         broken = budget.broken_by(cost) if budget is not None else ""
         if budget is None or not broken:
@@ -102,11 +124,11 @@ class Ledger:
 
 
 def _describe(key: str, broken: str, budgets: file.Budgets, rows: Sequence[Row]) -> str:
-    budget = budgets.of[key]
-    reason = f" ({budget.reason})" if budget.reason else ""
+    reason = budgets.of[key].reason
+    reason = f" ({reason})" if reason else ""
     return (
         f"{key} made {broken}{reason}\n\n{describe([query_of(row) for row in rows])}\n\n"
-        f"If it has to cost that much, raise its budget in {budgets.shown}, line {budget.line}."
+        f"If it has to cost that much, raise its budget in {budgets.place_of(key)}."
     )
 
 
@@ -121,8 +143,7 @@ def following(ledger: Ledger) -> Iterator[None]:
 
     wrap(BaseHandler, "get_response", lambda real: _answering(real, ledger))
     wrap(BaseHandler, "get_response_async", lambda real: _answering_async(real, ledger))
-    wrap(SimpleTestCase, "__call__", lambda real: _running(real, ledger))
-    wrap(SimpleTestCase, "_callTestMethod", lambda real: _calling(real, ledger))
+    wrap(unittest.TestCase, "run", lambda real: _running(real, ledger))
     try:
         yield
     finally:
@@ -173,21 +194,11 @@ def _noted(ledger: Ledger, handler: Any, request: Any, response: Any, rows: list
 
 def _running(real: Callable[..., Any], ledger: Ledger) -> Callable[..., Any]:
     @wraps(real)
-    def __call__(test: Any, result: Any = None) -> Any:
+    def run(test: Any, result: Any = None) -> Any:
         with ledger.test(test):
             return real(test, result)
 
-    return __call__
-
-
-def _calling(real: Callable[..., Any], ledger: Ledger) -> Callable[..., Any]:
-    @wraps(real)
-    def _callTestMethod(test: Any, method: Any) -> Any:
-        returned = real(test, method)
-        ledger.raise_unseen()
-        return returned
-
-    return _callTestMethod
+    return run
 
 
 def note_on_test(test: Any, measure: dict[str, Any]) -> None:

@@ -17,7 +17,9 @@ class Standing(NamedTuple):
     """How requests and budgets go together."""
 
     within: Sequence[str]
-    """Endpoints that were requested and have a budget."""
+    """Endpoints that were requested and kept to their budget."""
+    over: Mapping[str, str]
+    """Endpoints that broke it, and how, whether a test failed for it or not."""
     without: Mapping[str, Cost]
     """Endpoints that were requested and have none."""
     slow: Mapping[str, Cost]
@@ -31,6 +33,7 @@ class Standing(NamedTuple):
         """Return it as the data of the section ``budgets``."""
         return {
             "within": list(self.within),
+            "over": dict(self.over),
             "without": {key: cost.queries for key, cost in self.without.items()},
             "slow": {key: round(cost.seconds * 1000, 3) for key, cost in self.slow.items()},
             "gone": dict(self.gone),
@@ -50,11 +53,19 @@ def standing_of(budgets: Budgets, costs: Mapping[str, Cost], routes: Collection[
     paths = [route.path for route in routes]
     known = set(map(_plain, paths))
     requested = {_plain(_path_of(key)) for key in costs}
+    over = {
+        key: broken for key, budget in budgets.of.items() if key in costs and (broken := budget.broken_by(costs[key]))
+    }
     return Standing(
-        within=[key for key in costs if key in budgets.of],
+        within=[key for key in costs if key in budgets.of and key not in over],
+        over=over,
         without={key: costs[key] for key in sorted(costs) if key not in budgets.of},
         slow={key: cost for key, cost in costs.items() if key in budgets.of and budgets.of[key].is_slow_for(cost)},
-        gone={key: _nearest(key, paths) for key in budgets.of if known and _plain(_path_of(key)) not in known},
+        gone={
+            key: _nearest(key, paths)
+            for key in budgets.of
+            if known and key not in costs and _plain(_path_of(key)) not in known
+        },
         never=[path for path, is_own in routes if is_own and _plain(path) not in requested] if is_whole else [],
     )
 
@@ -77,7 +88,12 @@ def _nearest(key: str, paths: Iterable[str]) -> str:
 def describe_standing(standing: Standing, budgets: Budgets, *, records: bool) -> str:
     """Return ``standing`` as the console prints it; ``records`` when new budgets were written."""
     within = len(standing.within)
-    lines = [f"Query budgets: {within} endpoint{'' if within == 1 else 's'} checked ({budgets.shown})"]
+    lines = [
+        f"Query budgets: {within} endpoint{'' if within == 1 else 's'} within {'its' if within == 1 else 'their'} budget ({budgets.shown})"
+    ]
+    lines += _listed(
+        "Over budget", [f"{key} made {broken} ({budgets.place_of(key)})" for key, broken in standing.over.items()]
+    )
     if standing.without and not records:
         told = [f"{key}: {cost.queries}" for key, cost in standing.without.items()]
         lines += _listed("Without a budget (--query-budgets=record adds them)", told)
@@ -87,7 +103,7 @@ def describe_standing(standing: Standing, budgets: Budgets, *, records: bool) ->
     ]
     lines += _listed("Slower than they should be", told)
     told = [
-        f"{key} (line {budgets.of[key].line}){f', did you mean {near}?' if near else ''}"
+        f"{key} ({budgets.place_of(key)}){f', did you mean {near}?' if near else ''}"
         for key, near in standing.gone.items()
     ]
     lines += _listed("Budgets of routes that exist no more", told)

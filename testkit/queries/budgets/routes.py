@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -22,13 +23,21 @@ def key_of(request: Any) -> str:
 
 def _path(route: str, urlconf: Any) -> str:
     from django.conf import settings
-    from django.conf.urls.i18n import is_language_prefix_patterns_used
 
-    uses_prefix, _ = is_language_prefix_patterns_used(urlconf or settings.ROOT_URLCONF)
     first, slash, rest = route.partition("/")
-    if uses_prefix and slash and first in dict(settings.LANGUAGES):
-        route = f"{LANGUAGE}/{rest}"
+    if slash and first in {settings.LANGUAGE_CODE, *dict(settings.LANGUAGES)}:
+        behind_language = f"/{LANGUAGE}/{rest}"
+        if behind_language in _localised_paths(urlconf or settings.ROOT_URLCONF):
+            return behind_language
     return f"/{route.removeprefix('^')}"  # as Django leaves it out of all but the first part
+
+
+@functools.cache
+def _localised_paths(urlconf: Any) -> frozenset[str]:
+    from django.urls import get_resolver
+
+    paths = (path for path, _ in _views_below("/", get_resolver(urlconf)))
+    return frozenset(path for path in paths if path.startswith(f"/{LANGUAGE}/"))
 
 
 class Route(NamedTuple):
@@ -40,8 +49,11 @@ class Route(NamedTuple):
 
 def all_routes(urlconf: str | None = None) -> list[Route]:
     """Return the route of each view of ``urlconf`` (the project's by default), sorted."""
+    from django.conf import settings
     from django.urls import get_resolver
 
+    if urlconf is None and not getattr(settings, "ROOT_URLCONF", None):
+        return []  # an app of its own, whose tests bring their URLs
     own: dict[str, bool] = {}
     for path, view in _views_below("/", get_resolver(urlconf)):
         own[path] = own.get(path, False) or _is_own(view)

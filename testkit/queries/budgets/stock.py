@@ -28,7 +28,7 @@ from testkit.queries.options import FILE
 MODE, PLACE = "TESTKIT_QUERY_BUDGETS", "TESTKIT_QUERY_BUDGETS_FILE"
 PARTS = "TESTKIT_QUERY_BUDGETS_PARTS"
 """In the environment of a run's processes: the folder of their files."""
-_MODES = ("check", "record")
+_MODES = ("auto", "check", "record")
 
 _undo = ExitStack()
 
@@ -39,12 +39,17 @@ def begin(environ: MutableMapping[str, str]) -> None:
     Raises:
         OptionError: it asks for something else, or the file of budgets is not as it should be.
     """
-    mode = environ.get(MODE, "off")
-    if mode == "off" or "TESTKIT_WORKER" in environ:  # a worker of testkit's own runner, which sees to it
+    mode = environ.get(MODE) or "off"
+    # testkit's own runner, and its workers, see to it themselves.
+    if mode == "off" or "TESTKIT_WORKER" in environ or "testkit.cli" in sys.modules:
         return
     if mode not in _MODES:
-        raise OptionError(f"{MODE}={mode}: give check, record or off")
+        raise OptionError(f"{MODE}={mode}: give auto, check, record or off")
     place = Path(environ.get(PLACE) or FILE).absolute()
+    if mode != "record" and not place.exists():
+        if mode == "auto":
+            return
+        raise OptionError(f"{MODE}=check, and there is no file {place}: {MODE}=record writes it")
     budgets = file.read(place)
     parts = environ.get(PARTS)
     if parts is None:
@@ -80,7 +85,9 @@ class Part:
         before = self._costs.get(key)
         join(self._costs, key, cost)
         after = self._costs[key]
-        return before is None or (before.queries, before.aliases) != (after.queries, after.aliases)
+        if before is None or (before.queries, before.aliases) != (after.queries, after.aliases):
+            return True
+        return after.seconds > before.seconds * 1.5  # for the advice on time, which a line for each would not help
 
 
 class Main:
@@ -102,10 +109,12 @@ class Main:
             return  # no test ran: manage.py was asked for something else
         budgets = file.read(self._place)
         standing = standing_of(budgets, costs, all_routes(), is_whole=False)
-        lines = ["", describe_standing(standing, budgets, records=self._records)]
+        print(f"\n{describe_standing(standing, budgets, records=self._records)}", file=sys.stderr)
         if self._records:
-            lines.append(f"  Recorded: {len(file.record(self._place, costs))} new")
-        print("\n".join(lines), file=sys.stderr)
+            try:
+                print(f"  Recorded: {len(file.record(self._place, costs))} new", file=sys.stderr)
+            except OSError as error:
+                print(f"  Not written: {error}; {PLACE} names another file", file=sys.stderr)
 
     def _told(self) -> Iterator[tuple[str, Cost]]:
         for path in sorted(self._parts.glob("*.jsonl")):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 import pytest
 
 from testkit.core.errors import OptionError
 from testkit.queries.budgets.costs import Cost
 from testkit.queries.budgets.file import Budget, lower, read, record
+from tests.projects import ROOT
 
 FULL = """\
 # Kept.
@@ -148,3 +153,76 @@ def test_nothing_is_raised(path):
 def test_what_was_not_requested_is_not_lowered(path):
     path.write_text(FULL)
     assert lower(path, {}) == []
+
+
+ODD_KEYS = [
+    "M-SEARCH /items/",
+    "PURGE_1 /items/",
+    "GET /sp  two/$",
+    "GET /(?x)^v/\n  [a-z]+ # words\n$",
+    r"GET /d/(?P<pk>\d+)/$",
+    'GET /"quoted"/',
+    "GET /é/",
+    "GET /'/",
+]
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_what_is_recorded_can_be_read(path, key):
+    """Whatever a method or a route looks like."""
+    record(path, {"GET /": cost(1), key: cost(2)})
+    budget = read(path).of[key]
+    assert budget.most == 2
+    assert path.read_text().splitlines()[budget.line - 1].endswith("= 2")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[budgets]\n"GET /items/<int:pk>/" = 5\n"GET /items/" = 0\n',
+        "[budgets]\n'GET /items/<int:pk>/' = 5\n'GET /items/' = 0\n",
+        'budgets."GET /items/<int:pk>/" = 5\nbudgets . "GET /items/".max = 0\n\n',
+        '[budgets."GET /items/<int:pk>/"]\nmax = 5\n[budgets."GET /items/"]\nmax = 0\n',
+    ],
+)
+def test_a_budget_knows_its_line(path, text):
+    """Another one whose key begins alike is not taken for it."""
+    path.write_text(text)
+    (number,) = (
+        n for n, line in enumerate(text.splitlines(), 1) if re.search("\"GET /items/[\"']|'GET /items/'", line)
+    )
+    assert read(path).of["GET /items/"].line == number
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_an_edit_keeps_line_ends_and_marks(path, mark, end):
+    """Editors of Windows write other line ends, and a mark at the beginning."""
+    path.write_bytes(mark + FULL.replace("\n", end).encode())
+    record(path, {"GET /new/": cost(1)})
+    assert path.read_bytes() == mark + (FULL + '"GET /new/" = 1\n').replace("\n", end).encode()
+
+
+def test_an_edit_keeps_the_mode_and_a_link(path, tmp_path):
+    target = tmp_path / "ci" / "budgets.toml"
+    target.parent.mkdir()
+    target.write_text(FULL)
+    target.chmod(0o640)
+    path.symlink_to(target)
+    lower(path, {"GET /books/<int:pk>/": cost(3)})
+    assert path.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o640
+    assert read(path).of["GET /books/<int:pk>/"].most == 3
+
+
+def test_processes_that_record_at_once_lose_nothing(path):
+    """Each adds a hundred budgets, one by one."""
+    code = (
+        "import pathlib, sys\n"
+        "from testkit.queries.budgets.costs import Cost\n"
+        "from testkit.queries.budgets.file import record\n"
+        "for number in range(100): record(pathlib.Path(sys.argv[1]), {f'GET /{sys.argv[2]}/{number}/': Cost(1, 1, {}, 0.0)})"
+    )
+    runs = [subprocess.Popen([sys.executable, "-c", code, path, name], cwd=ROOT) for name in "ab"]
+    assert [run.wait(timeout=120) for run in runs] == [0, 0]
+    assert len(read(path).of) == 200
