@@ -190,7 +190,7 @@ def test_every_way_records_the_same(way, shop):
     assert budgets_of(shop).partition("[budgets]\n")[2] == BUDGETS
 
 
-@pytest.mark.parametrize("way", ["serial", "parallel", "stock"])
+@pytest.mark.parametrize("way", ["serial", "parallel", "shards", "stock", "stock, parallel"])
 @pytest.mark.parametrize("url", ["postgres_url", "mysql_url"])
 def test_every_database_records_the_same(url, way, shop, request):
     """PostgreSQL and MariaDB need the numbers that SQLite needs."""
