@@ -17,9 +17,8 @@ from django.template.base import Node
 Origin = tuple[CodeType | str | None, int]
 """Code, or the path of a template, and the line in it."""
 
-_USERS, _LIBRARY, _DATABASE, _BRIDGE, _HANDLER = range(5)
-_kinds: dict[str, int] = {}
-"""Whose code is in a file: the user's, a library's, Django's database layer, what leads from a thread to a task, or
+_DATABASE, _USERS, _LIBRARY, _BRIDGE, _HANDLER = range(5)
+"""Whose code is in a file: Django's database layer, the user's, a library's, what leads from a thread to a task, or
 what hands a request on: whoever made that asked for none of its queries."""
 _RENDER = Node.render_annotated.__code__
 
@@ -28,21 +27,19 @@ def find_origin(frame: FrameType | None) -> Origin:
     """Return the innermost line of the user's code or templates, or else of a library's, from ``frame`` outwards."""
     code, line = None, 0
     while frame is not None:
-        name = frame.f_code.co_filename
-        kind = _kinds.get(name)
-        if kind is None:
-            kind = _kinds[name] = _kind_of(name)
-        if kind == _USERS:
-            return frame.f_code, frame.f_lineno
-        if kind == _LIBRARY:
-            if code is None:
-                code, line = frame.f_code, frame.f_lineno
-            if frame.f_code is _RENDER and (in_template := _line_in_template(frame)):
-                return in_template
-        elif kind == _HANDLER:
-            break
-        elif kind == _BRIDGE and (awaiting := _awaiting_frame(frame)):
-            return awaiting.f_code, awaiting.f_lineno
+        kind = _kinds[frame.f_code.co_filename]
+        if kind:  # most are of the database layer, and each takes its time
+            if kind == _USERS:
+                return frame.f_code, frame.f_lineno
+            if kind == _LIBRARY:
+                if code is None:
+                    code, line = frame.f_code, frame.f_lineno
+                if frame.f_code is _RENDER and (in_template := _line_in_template(frame)):
+                    return in_template
+            elif kind == _HANDLER:
+                break
+            elif kind == _BRIDGE and (awaiting := _awaiting_frame(frame)):
+                return awaiting.f_code, awaiting.f_lineno
         frame = frame.f_back
     return code, line
 
@@ -120,6 +117,15 @@ def _is_installed(filename: str) -> bool:
 @cache
 def _handlers() -> str:
     return os.path.join(os.path.dirname(django.__file__), "core", "handlers", "")
+
+
+class _Kinds(dict[str, int]):
+    def __missing__(self, filename: str) -> int:
+        self[filename] = kind = _kind_of(filename)
+        return kind
+
+
+_kinds = _Kinds()
 
 
 @cache

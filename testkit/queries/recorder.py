@@ -208,11 +208,12 @@ def _wrap(connection: BaseDatabaseWrapper) -> None:
 class _Wrapper:
     """What runs around each query of one connection."""
 
-    __slots__ = ("_opened",)
+    __slots__ = ("_clock", "_opened")
 
     def __init__(self) -> None:
         # The driver's connection that is known to be set up. Kept itself: another one could get its id().
         self._opened: Any = None
+        self._clock = clock.seconds
 
     def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         sinks = _in_context.get()
@@ -220,15 +221,15 @@ class _Wrapper:
             sinks = _of_threads
         if not sinks:
             return execute(sql, params, many, context)
-        started = clock.seconds()
+        started = self._clock()
         try:
             return execute(sql, params, many, context)
         finally:
-            seconds = clock.seconds() - started
+            seconds = self._clock() - started
             connection = context["connection"]
             opened = connection.connection is self._opened or self._is_opened(connection)
-            if opened and not (isinstance(sql, str) and sql.startswith(CONTROL)):
-                code, line = find_origin(sys._getframe(1))
+            if opened and (type(sql) is not str or sql.startswith("SELECT") or not sql.startswith(CONTROL)):
+                code, line = find_origin(sys._getframe(3))  # behind two of Django's cursor
                 row = (sql, params, connection, seconds, code, line, many)
                 for sink in sinks:
                     sink(row)
