@@ -93,8 +93,8 @@ class FingerprintTests(TestCase):
                 pass
 
         def roll_back():
-            sid = transaction.savepoint()
-            transaction.savepoint_rollback(sid)
+            sid = connection.savepoint()
+            connection.savepoint_rollback(sid)
 
         self.assert_merged(keep, keep)
         self.assert_merged(roll_back, roll_back)
