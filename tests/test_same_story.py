@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from testkit.core.events import FixtureFinished, Outcome, Problem, SubTestFinished, TestFinished
-from tests.projects import MIXED, Project
+from tests.projects import MIXED, Project, counts_skipped_tests
 from tests.test_shards_run import run_shards
 
 MODULE = """
@@ -157,6 +157,7 @@ def test_every_way_tells_the_same(way, told, copy):
     assert counts == told[1][1]
 
 
+@counts_skipped_tests
 def test_stock_django_tells_the_same(told, copy):
     """The oracle: each line that Django's own runner has at ``-v 2`` for a test is one of ours, and the other way round."""
 

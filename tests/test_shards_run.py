@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterable
 
@@ -13,7 +12,7 @@ from lxml import etree
 
 from testkit.core import journal
 from testkit.core.events import Fact, FixtureFinished, RunStarted, SubTestFinished, TestFinished
-from tests.projects import Project
+from tests.projects import Project, counts_skipped_tests
 
 WORDS = '''
 def plural(word):
@@ -210,7 +209,7 @@ def test_shards_run_what_one_run_does(whole, total, knows_durations):
     assert [xunit.get(name) for name in counts] == [one_xunit.get(name) for name in counts]
 
 
-@pytest.mark.skipif(sys.version_info[:3] == (3, 12, 1), reason="unittest does not count skipped tests here: gh-113267")
+@counts_skipped_tests
 def test_stock_django_collects_the_same(whole):
     """The oracle: Django's own runner has as many tests as all shards together."""
     result = whole.run(front="stock")
