@@ -23,7 +23,7 @@ def test_the_project_passes(runner, database, request, tmp_path):
     url = "sqlite://:memory:" if database == "sqlite" else request.getfixturevalue(f"{database}_url")
     folder = shutil.copytree(FOLDER, tmp_path / "shelf")
     result = subprocess.run(
-        [sys.executable, "-W", "error", "manage.py", "test", f"--testrunner={RUNNERS[runner]}"],
+        [sys.executable, "-W", "error", "manage.py", "test", "--noinput", f"--testrunner={RUNNERS[runner]}"],
         cwd=folder,
         env=clean_environment(DATABASE_URL=url),
         stdin=subprocess.DEVNULL,
