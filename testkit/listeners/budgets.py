@@ -78,7 +78,7 @@ class BudgetsListener:
         is_whole = self._is_whole and is_complete and self._parts_told == self._parts
         standing = standing_of(self._budgets, self._costs, routes, is_whole=is_whole)
         if standing.over:
-            self.problem = f"{len(standing.over)} endpoints made more queries than their budgets allow (see above)"
+            self.problem = f"more queries than the budgets allow, at {', '.join(standing.over)} (see above)"
         edits = self._edit(is_green=is_whole and self._tally.is_good and not standing.over)
         text = "\n".join(["", describe_standing(standing, self._budgets, records=self._records), *edits])
         self._publish_measured(SECTION, {**standing.to_plain(), "text": text})

@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -100,8 +100,10 @@ def _parse(path: Path, text: str) -> Budgets:
 
 
 def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    with suppress(FileNotFoundError):  # a test has removed the working directory
+        here = Path.cwd()
+        return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return str(path)
 
 
 class _Text(NamedTuple):
@@ -113,8 +115,9 @@ class _Text(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        text = path.read_bytes().decode("utf-8-sig")
-        return cls(text.replace("\r\n", "\n"), path.read_bytes().startswith(codecs.BOM_UTF8), "\r\n" in text)
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
+        return cls(text.replace("\r\n", "\n"), data.startswith(codecs.BOM_UTF8), "\r\n" in text)
 
     def changed(self, lines: str) -> str:
         """Return ``lines`` with the line ends and the mark of this text."""
