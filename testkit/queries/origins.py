@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 import sysconfig
 from collections.abc import Iterator
 from functools import cache
@@ -25,23 +26,58 @@ _RENDER = Node.render_annotated.__code__
 
 def find_origin(frame: FrameType | None) -> Origin:
     """Return the innermost line of the user's code or templates, or else of a library's, from ``frame`` outwards."""
+    return _walk(frame)[0]
+
+
+def find_origin_of(sql: str, depth: int) -> Origin:
+    """Return what :func:`find_origin` returns for the frame that is ``depth`` calls out from the caller's.
+
+    To walk over some ten frames from a query of the ORM to the user's line takes longer than all the rest of recording
+    it. The same SQL mostly comes from the same instruction at the same depth, and to look there is a single step.
+    """
+    known = _known.get(sql)
+    if known is not None:
+        place, code, instruction, origin = known
+        try:
+            frame = sys._getframe(place)
+            if frame.f_code is code and frame.f_lasti == instruction:
+                return origin
+        except ValueError:  # the stack is not so deep now
+            pass
+    origin, users, steps = _walk(sys._getframe(depth + 1))
+    if users is not None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[sql] = depth + 1 + steps, users.f_code, users.f_lasti, origin
+    return origin
+
+
+_known: dict[str, tuple[int, CodeType, int, Origin]] = {}
+"""By SQL: how deep on the stack, as seen from :func:`find_origin_of`, which instruction of what code asked for it last."""
+_MOST_KNOWN = 2_000
+
+
+def _walk(frame: FrameType | None) -> tuple[Origin, FrameType | None, int]:
+    """Return the origin, the user's frame if it is a line in one that is on the stack, and how many steps it was."""
     code, line = None, 0
+    steps = 0
     while frame is not None:
         kind = _kinds[frame.f_code.co_filename]
         if kind:  # most are of the database layer, and each takes its time
             if kind == _USERS:
-                return frame.f_code, frame.f_lineno
+                return (frame.f_code, frame.f_lineno), frame, steps
             if kind == _LIBRARY:
                 if code is None:
                     code, line = frame.f_code, frame.f_lineno
                 if frame.f_code is _RENDER and (in_template := _line_in_template(frame)):
-                    return in_template
+                    return in_template, None, 0
             elif kind == _HANDLER:
                 break
             elif kind == _BRIDGE and (awaiting := _awaiting_frame(frame)):
-                return awaiting.f_code, awaiting.f_lineno
+                return (awaiting.f_code, awaiting.f_lineno), None, 0
         frame = frame.f_back
-    return code, line
+        steps += 1
+    return (code, line), None, 0
 
 
 def is_own_code(filename: str) -> bool:

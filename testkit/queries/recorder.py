@@ -25,7 +25,7 @@ from django.db.backends.signals import connection_created
 
 from testkit.core.clock import clock
 from testkit.queries.fingerprint import fingerprint
-from testkit.queries.origins import find_origin
+from testkit.queries.origins import find_origin, find_origin_of
 
 Row = tuple[Any, Any, BaseDatabaseWrapper, float, CodeType | str | None, int, bool]
 """SQL, parameters, connection, seconds, the code (or the template's path) and line that asked for it, and whether it is
@@ -229,7 +229,8 @@ class _Wrapper:
             connection = context["connection"]
             opened = connection.connection is self._opened or self._is_opened(connection)
             if opened and (type(sql) is not str or sql.startswith("SELECT") or not sql.startswith(CONTROL)):
-                code, line = find_origin(sys._getframe(3))  # behind two of Django's cursor
+                # Behind two frames of Django's cursor. What psycopg composes is no text, and may have no hash.
+                code, line = find_origin_of(sql, 3) if type(sql) is str else find_origin(sys._getframe(3))
                 row = (sql, params, connection, seconds, code, line, many)
                 for sink in sinks:
                     sink(row)

@@ -364,6 +364,20 @@ class OriginTests(TestCase):
             Book.objects.count()  # asked here
         self.assertOrigins(queries, "asked here")
 
+    def test_one_query_of_several_lines_by_turns_is_put_down_to_each(self):
+        def deeper():
+            return Book.objects.count()  # asked deeper
+
+        with Recording() as queries:
+            for _ in range(3):
+                Book.objects.count()  # asked here
+                Book.objects.count()  # asked there
+                deeper()
+        names = [self.id().removeprefix(f"{__name__}.")] * 2 + [deeper.__qualname__]
+        marks = ["asked here", "asked there", "asked deeper"]
+        expected = [origin_of(mark, name) for mark, name in zip(marks, names, strict=True)]
+        self.assertEqual([query.origin for query in queries], expected * 3)
+
     def test_a_library_in_between_is_not_the_origin(self):
         with Recording() as queries:
             _ = Paginator(Book.objects.order_by("id"), 2).count  # by a library
