@@ -366,15 +366,15 @@ class OriginTests(TestCase):
 
     def test_one_query_of_several_lines_by_turns_is_put_down_to_each(self):
         def deeper():
-            return Book.objects.count()  # asked deeper
+            return Book.objects.count()  # by turns, deeper
 
         with Recording() as queries:
             for _ in range(3):
-                Book.objects.count()  # asked here
-                Book.objects.count()  # asked there
+                Book.objects.count()  # by turns, one
+                Book.objects.count()  # by turns, other
                 deeper()
         names = [self.id().removeprefix(f"{__name__}.")] * 2 + [deeper.__qualname__]
-        marks = ["asked here", "asked there", "asked deeper"]
+        marks = ["by turns, one", "by turns, other", "by turns, deeper"]
         expected = [origin_of(mark, name) for mark, name in zip(marks, names, strict=True)]
         self.assertEqual([query.origin for query in queries], expected * 3)
 
