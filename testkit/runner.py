@@ -11,7 +11,7 @@ import sys
 import traceback
 import unittest
 from argparse import ArgumentParser
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -19,16 +19,14 @@ from unittest import TestResult
 
 from django.conf import settings
 from django.core.management import CommandError
-from django.db import connections
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.test import TestCase, TransactionTestCase
 from django.test.runner import DebugSQLTextTestResult, DiscoverRunner, PDBDebugResult, parallel_type
 
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.options import add_arguments, declared
 from testkit.coverage.options import CoverageOptions
-from testkit.databases import guard, provision
-from testkit.databases.leftovers import Record, remove_leftovers
-from testkit.databases.options import GuardOptions
+from testkit.databases import guard
+from testkit.databases.options import DatabaseOptions, GuardOptions
 from testkit.execution.cores import usable_cores
 from testkit.execution.exits import limit_exit
 from testkit.execution.ids import is_failed_import, iterate, test_id
@@ -36,7 +34,8 @@ from testkit.execution.inline import RecordedSuite
 from testkit.execution.options import ExecutionOptions
 from testkit.queries.options import QueryOptions
 from testkit.selection.rerun import RerunOptions
-from testkit.session import CACHE, GROUPS, Host, RunOptions, Session, resolve_options
+from testkit.session import GROUPS, Host, RunOptions, Session, resolve_options
+from testkit.session.databases import Databases
 
 if TYPE_CHECKING:
     from testkit.session.parallel import ParallelRun
@@ -70,12 +69,12 @@ class TestkitRunnerMixin(_Base):
         self._workers_wanted, self.parallel = self.parallel, min(self.parallel, 1)
         self._workers = 0
         self._takes_all_labels = False
-        self._record = Record(CACHE.absolute())
-        self._created: list[BaseDatabaseWrapper] = []
-        self._aliases: Iterable[str] | None = None
+        self._flushes = False
+        self._databases = Databases(
+            self.testkit_options, keepdb=self.keepdb, verbosity=self.verbosity, tell=self._notice
+        )
         self._parallel: ParallelRun | None = None
         self._session: Session | None = None
-        self._provided: frozenset[str] = frozenset()
         if issubclass(RecordedSuite, self.test_suite):
             self.test_suite = RecordedSuite
 
@@ -117,6 +116,8 @@ class TestkitRunnerMixin(_Base):
             return 0
         if options.list_tests:
             return self._list_tests(labels)
+        if self.testkit_options[DatabaseOptions].show_fingerprint:
+            return self._show_fingerprint()
         stock = sys.modules.get("testkit.queries.budgets.stock")
         if stock is not None:
             stock.withdraw()  # this runner sees to the budgets itself
@@ -171,6 +172,10 @@ class TestkitRunnerMixin(_Base):
             is_whole=self._takes_all_labels and not any(chosen),
         )
 
+    def _notice(self, text: str) -> None:
+        if self._session is not None:
+            self._session.notice(text)
+
     def _list_tests(self, labels: list[str]) -> int:
         with _command_errors():
             self._session = Session(self.testkit_options, self._host())  # never entered: it only selects
@@ -187,6 +192,12 @@ class TestkitRunnerMixin(_Base):
             raise CommandError(f"cannot be imported: {', '.join(missing)}", returncode=ExitStatus.RUN_FAILED)
         if not tests and not self.testkit_options[RunOptions].allow_no_tests:
             raise CommandError("there is no test", returncode=ExitStatus.NOTHING_RAN)
+        return 0
+
+    def _show_fingerprint(self) -> int:
+        with _command_errors(), guard.guarded_run(lasts=self._is_command):
+            for line in self._databases.explain():
+                print(line)
         return 0
 
     # What DiscoverRunner.run_tests() calls, in its order
@@ -215,6 +226,9 @@ class TestkitRunnerMixin(_Base):
         tests = list(iterate(suite))
         selected = self._session.select(tests, self._rank)
         self._workers = min(self._workers_wanted, len(selected))
+        self._flushes = any(
+            isinstance(test, TransactionTestCase) and not isinstance(test, TestCase) for test in selected
+        )
         return suite if selected == tests else self.test_suite(selected)
 
     def _rank(self, test: Any) -> int:
@@ -225,28 +239,22 @@ class TestkitRunnerMixin(_Base):
         return next(ranks, len(self.reorder_by))
 
     def setup_databases(self, **kwargs: Any) -> Any:
-        aliases = kwargs.get("aliases")
-        options = self.testkit_options[GuardOptions]
-        guard.check_before(aliases, options)
-        guard.block(connections if aliases is None else aliases, setting_up=True)
-        self._clear_up_for(connections if aliases is None else aliases)
-        with self._quietly(), provision.timed(aliases) as report:
+        with self._quietly(), self._databases.making(kwargs.get("aliases")) as report:
             old_config = super().setup_databases(**kwargs)
-        self._provided = guard.check_after(aliases)
-        guard.block(self._provided)
-        self._created = [connection for connection, _, is_first in old_config or () if is_first]
-        self._aliases = aliases
+        self._databases.made(old_config)
         if self._session is not None and report:
             self._session.measured("databases", report)
         return old_config
 
-    def _clear_up_for(self, aliases: Iterable[str]) -> None:
-        """Remove what killed runs have left, and note what this one is going to make, should it be killed."""
-        removed = remove_leftovers(CACHE, keep=self.keepdb)
-        if removed and self._session is not None:
-            self._session.notice(f"removed the databases of a run that was killed: {', '.join(removed)}")
-        if not self.keepdb:
-            self._record.add_test_databases(aliases)
+    def run_checks(self, databases: Any) -> None:
+        run = super().run_checks
+        covered = self.testkit_options[CoverageOptions].with_cov or "coverage" in sys.modules
+        self._databases.run_checks(
+            lambda: run(databases),
+            has_core=usable_cores() > max(self._workers, 1) and not covered and not self.pdb,
+            flushes=self._flushes,
+            is_parallel=self._workers > 1,
+        )
 
     def run_suite(self, suite: Any, **kwargs: Any) -> Any:
         if self._session is None:
@@ -257,9 +265,11 @@ class TestkitRunnerMixin(_Base):
         session = self._session
         is_parallel = self._workers > 1 or self._needs_fresh_databases(suite)
         workers = self._describe_workers(max(self._workers, 1)) if is_parallel else None
+        ends = self._databases.why_to_end
         # In the place of unittest's TextTestRunner: whatever a project's run_suite does around it is kept.
-        self.test_runner = cast(Any, lambda **_: SimpleNamespace(run=lambda suite: session.run(suite, workers)))
-        return super().run_suite(suite, **kwargs)
+        self.test_runner = cast(Any, lambda **_: SimpleNamespace(run=lambda suite: session.run(suite, workers, ends)))
+        with self._databases.surrounding_tests(are_here=not is_parallel):
+            return super().run_suite(suite, **kwargs)
 
     def _needs_fresh_databases(self, suite: Any) -> bool:
         """Return whether the tests run again and again, so that some need rows which others have removed."""
@@ -279,10 +289,7 @@ class TestkitRunnerMixin(_Base):
         self._parallel = ParallelRun(
             count=count,
             start_method=self.testkit_options[ExecutionOptions].start_method,
-            created=self._created,
-            aliases=self._aliases,
-            provided=self._provided,
-            record=self._record,
+            databases=self._databases,
             parallel_suite=self.parallel_test_suite,
             suite=self.test_suite,
             debug=self.debug_mode,
@@ -301,14 +308,10 @@ class TestkitRunnerMixin(_Base):
         return [f"--settings={settings_module}"] if settings_module else []
 
     def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
-        guard.check_names(self._provided)
-        guard.block(self._provided, setting_up=True)
-        if self._parallel is not None:
-            self._parallel.close()
-        with self._quietly():
+        with self._quietly(), self._databases.dropping():
+            if self._parallel is not None:
+                self._parallel.close()
             super().teardown_databases(old_config, **kwargs)
-        self._record.close()
-        guard.block_all()
 
     @contextmanager
     def _quietly(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Private database servers for the tests: data in a temporary folder, reachable by a Unix socket alone.
 
-A server dies with the process that started it, even a killed one. Nothing is synced to disk: only speed matters for
-such data. All URLs are as dj-database-url reads them. Linux only, for util-linux's ``setpriv``.
+A server dies with the process that started it, even a killed one. Nothing is synced to disk, as only speed matters for
+such data, unless a server is to be ``durable`` as those are by default on which benchmarks are true. All URLs are as dj-database-url reads them. Linux only, for util-linux's ``setpriv``.
 """
 
 import os
@@ -16,6 +16,7 @@ from glob import glob
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import dj_database_url
@@ -30,7 +31,7 @@ class Missing(Exception):
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
+def postgres_server(*, durable: bool = False) -> Iterator[str]:
     """Run a PostgreSQL server and give the URL of its maintenance database.
 
     Raises `Missing` if its programs are not installed.
@@ -52,11 +53,10 @@ def postgres_server() -> Iterator[str]:
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": folder,
-            "fsync": "off",
-            "full_page_writes": "off",
-            "synchronous_commit": "off",
             "shared_buffers": "32MB",
         }
+        if not durable:
+            settings |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
         command = [postgres, "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())]
         url = f"postgres://testkit@{quote(str(folder), safe='')}/postgres"
         # SIGINT is its fast shutdown; SIGTERM would wait for the clients to leave.
@@ -65,7 +65,7 @@ def postgres_server() -> Iterator[str]:
 
 
 @contextmanager
-def mariadb_server() -> Iterator[str]:
+def mariadb_server(*, durable: bool = False) -> Iterator[str]:
     """Run a MariaDB server and give the URL of its system database.
 
     Raises `Missing` if its programs or the driver mysqlclient are not installed.
@@ -80,8 +80,9 @@ def mariadb_server() -> Iterator[str]:
         command = [
             *(mariadbd, *options, f"--socket={socket}", f"--pid-file={folder / 'pid'}"),
             *("--skip-networking", "--character-set-server=utf8mb4", "--innodb-buffer-pool-size=32M"),
-            *("--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-fast-shutdown=2"),
         ]
+        if not durable:
+            command += ["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--innodb-fast-shutdown=2"]
         url = f"mysql://root@/mysql?unix_socket={quote(str(socket), safe='')}"
         with running(folder, command, url, stop_signal=signal.SIGTERM):
             yield url
@@ -185,8 +186,14 @@ def driver(url: str) -> ModuleType:
         raise Missing(f"no mysqlclient here ({error}): run `make test-env`") from error
 
 
-def execute(url: str, statement: str) -> None:
-    """Run one SQL statement, outside of any transaction."""
+def names_of_databases(url: str) -> list[str]:
+    """The names of all databases on a server."""
+    is_postgres = driver(url).__name__ == "psycopg"
+    return [row[0] for row in execute(url, "SELECT datname FROM pg_database" if is_postgres else "SHOW DATABASES")]
+
+
+def execute(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """Run one SQL statement, outside of any transaction, and give its rows."""
     settings = dj_database_url.parse(url)
     names = {"USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
     options = {names[key]: value for key, value in settings.items() if key in names and value}
@@ -195,7 +202,9 @@ def execute(url: str, statement: str) -> None:
     else:
         options |= {"database": settings["NAME"]}
     with closing(driver(url).connect(**options, **settings.get("OPTIONS", {}))) as connection:
-        connection.cursor().execute(statement)
+        cursor = connection.cursor()
+        cursor.execute(statement)
+        return list(cursor.fetchall()) if cursor.description else []
 
 
 def answers(url: str) -> bool:

@@ -388,10 +388,11 @@ def test_errors_of_django_are_failures_of_the_run(project):
             "shop/tests/__init__.py": "import shop.checks",
         }
     )
-    result = project.run()
-    assert result.returncode == 2
-    assert "nothing works" in result.stderr
-    assert closing(result) == []
+    for flags in ([], ["--parallel=2"]):  # beside the tests, where there is a core for it, and before them
+        result = project.run(*flags)
+        assert result.returncode == 2
+        assert "nothing works" in result.stderr
+    assert project.run("--no-checks").returncode == 1
     project.write({"shop/tests/__init__.py": ""})
     project.write(
         {

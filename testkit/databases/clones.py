@@ -14,16 +14,18 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from testkit.core.errors import TestkitError
 from testkit.core.paths import path_below
 from testkit.databases import guard
+from testkit.databases.backends import Template, backend_for
 from testkit.databases.blocking import close_connections
-from testkit.databases.leftovers import Record, end_sessions
 from testkit.databases.options import GuardOptions
-from testkit.databases.targets import family_of, is_in_memory, name_of, sqlite_file
+from testkit.databases.targets import family_of, is_in_memory, name_of, target_of
+from testkit.databases.templates import Provided, Templates
 
 
 class Clones:
-    """Makes and drops the clones of a run's test databases, one set for each worker.
+    """The clones of a run's test databases, one set for each worker, which makes its own.
 
-    A database of SQLite in memory needs none where workers are forked: the fork is one.
+    A database of SQLite in memory needs none where workers are forked: the fork is one. Of a kind that has no backend
+    here, clones are made in the run's process, by Django's own ``clone_test_db``.
     """
 
     def __init__(
@@ -31,7 +33,7 @@ class Clones:
         created: Iterable[BaseDatabaseWrapper],
         provided: Iterable[str],
         *,
-        record: Record,
+        templates: Templates,
         forks: bool,
         init_worker: str = "",
     ) -> None:
@@ -40,35 +42,41 @@ class Clones:
         Args:
             created: one connection for each test database that was made.
             provided: the aliases that have a test database, for the guard.
-            record: where the clones are noted, for the next run if this one is killed.
+            templates: how they were made.
             forks: whether the workers are forked from this process.
             init_worker: the dotted path of the project's own ``ParallelTestSuite`` class, whose ``init_worker`` sets
                 forked workers up in the place of Django's.
         """
         self._created = list(created)
         self._provided = sorted(provided)
-        self._record = record
+        self._templates = templates
         self._forks = forks
         self._init_worker = init_worker if forks else ""
-        self._made: set[tuple[str, str]] = set()  # alias and worker
+        self._workers: set[str] = set()
+        self._cloned_here: set[tuple[str, str]] = set()  # alias and worker
 
     def lease(self, worker: str, folder: Path) -> dict[str, Any]:
-        """Make fresh clones for ``worker``, in the place of those it had, and return what :func:`cloned` needs.
+        """Return what :func:`cloned` needs to make clones for ``worker``, in the place of those it had.
 
         ``folder`` is for files that it needs.
 
         Raises:
             TestkitError: a database cannot be cloned.
         """
+        self._workers.add(worker)
+        restored, copied = {}, []
         guard.block(self._provided, setting_up=True)
         try:
-            restored = {}
             for connection in self._created:
+                made = self._templates.provided.get(connection.alias)
                 if family_of(connection) == "sqlite3" and is_in_memory(name_of(connection)):
                     if not self._forks:
-                        restored[connection.alias] = str(_written(connection, folder))
+                        template = made.template if made else None
+                        restored[connection.alias] = template.name if template else str(_written(connection, folder))
+                elif made is not None:
+                    copied.append(made)
                 else:
-                    self._clone(connection, worker)
+                    self._clone_here(connection, worker)
         finally:
             guard.block(self._provided)
         # What is open here would be open in a forked worker as well, on one and the same socket.
@@ -76,18 +84,16 @@ class Clones:
         return {
             "provided": self._provided,
             "restored": restored,
+            "copied": copied,
+            "cache": str(self._templates.cache),
             "settings": {} if self._forks else {alias: connections[alias].settings_dict for alias in self._provided},
             "serialized": {} if self._forks else self._serialized(),
             "init_worker": self._init_worker,
         }
 
-    def _clone(self, connection: BaseDatabaseWrapper, worker: str) -> None:
-        if (connection.alias, worker) in self._made:
-            _free(connection, worker)
-        self._record.add(connection, _clone_name(connection, worker))
+    def _clone_here(self, connection: BaseDatabaseWrapper, worker: str) -> None:
         try:
             connection.creation.clone_test_db(suffix=worker, verbosity=0, autoclobber=True, keepdb=False)
-            _check_is_whole(connection, worker)
         except (SystemExit, Exception) as error:
             with suppress(Exception):  # what is half made is not to stay
                 connection.creation.destroy_test_db(suffix=worker, verbosity=0, keepdb=False)
@@ -95,21 +101,23 @@ class Clones:
                 f'the test database of "{connection.alias}" cannot be cloned for worker {worker}: '
                 f"{error if isinstance(error, Exception) else 'see above'}"
             ) from error
-        self._made.add((connection.alias, worker))
+        self._cloned_here.add((connection.alias, worker))
 
     def _serialized(self) -> dict[str, str]:
         contents = {alias: getattr(connections[alias], "_test_serialized_contents", "") for alias in self._provided}
         return {alias: text for alias, text in contents.items() if text}
 
     def drop(self) -> None:
-        """Drop all clones."""
+        """Drop all clones that are there still: a worker that ended well has dropped its own."""
         for connection in self._created:
-            for worker in sorted(worker for alias, worker in self._made if alias == connection.alias):
-                _free(connection, worker)
-                # As Django drops its own.
-                with suppress(FileNotFoundError):
-                    connection.creation.destroy_test_db(suffix=worker, verbosity=0, keepdb=False)
-        self._made.clear()
+            made = self._templates.provided.get(connection.alias)
+            if made is not None and not is_in_memory(made.name):
+                backend = self._templates.backend(connection.alias)
+                for worker in sorted(self._workers):
+                    backend.drop(made.clone(worker, backend))
+            for worker in sorted(worker for alias, worker in self._cloned_here if alias == connection.alias):
+                connection.creation.destroy_test_db(suffix=worker, verbosity=0, keepdb=False)
+        self._cloned_here.clear()
 
 
 def _written(connection: BaseDatabaseWrapper, folder: Path) -> Path:
@@ -123,41 +131,13 @@ def _written(connection: BaseDatabaseWrapper, folder: Path) -> Path:
     return path
 
 
-def _check_is_whole(connection: BaseDatabaseWrapper, worker: str) -> None:
-    """Check that a clone has all tables: of MySQL's programs, by which Django makes one, it does not ask how they ended.
-
-    Raises:
-        TestkitError: it has not.
-    """
-    if family_of(connection) != "mysql":
-        return
-    tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s"
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT ({tables}), ({tables})", [name_of(connection), _clone_name(connection, worker)])
-        there, copied = cursor.fetchone()
-    if there != copied:
-        raise TestkitError(
-            f"{copied} of {there} tables were copied: mysqldump or mysql failed (see above). Django gives them HOST, PORT "
-            "and USER; of OPTIONS it leaves out the unix_socket, whose path HOST may have as well"
-        )
-
-
-def _clone_name(connection: BaseDatabaseWrapper, worker: str) -> str:
-    return str(connection.creation.get_test_db_clone_settings(worker)["NAME"])
-
-
-def _free(connection: BaseDatabaseWrapper, worker: str) -> None:
-    """Take away what a killed worker may have left at its clone."""
-    name = _clone_name(connection, worker)
-    end_sessions(connection, name)
-    if family_of(connection) == "sqlite3":
-        for suffix in ("-journal", "-wal", "-shm"):
-            Path(f"{sqlite_file(name)}{suffix}").unlink(missing_ok=True)
-
-
 @contextmanager
 def cloned(worker: str, data: Mapping[str, Any]) -> Iterator[None]:
-    """Point the connections of this process, a worker's, at its clones; ``data`` is what :meth:`Clones.lease` gave."""
+    """Give this process, a worker's, clones for the block; ``data`` is what :meth:`Clones.lease` gave.
+
+    Raises:
+        TestkitError: a clone cannot be made.
+    """
     from django.test import runner
 
     provided = data["provided"]
@@ -166,31 +146,65 @@ def cloned(worker: str, data: Mapping[str, Any]) -> Iterator[None]:
     for alias, contents in data["serialized"].items():
         connections[alias]._test_serialized_contents = contents  # type: ignore[attr-defined]
     guard.block(provided, setting_up=True)
+    clones = [Clone(Provided(*made), worker, Path(data["cache"])) for made in data["copied"]]
+    for clone in clones:
+        clone.make()
     if data["init_worker"]:
         _call_init_worker(data["init_worker"], worker, provided)
     else:
         runner._worker_id = int(worker)  # type: ignore[attr-defined]  # projects read it
         for alias, path in data["restored"].items():
             _restore(connections[alias], worker, path)
-        for alias in provided:
-            primary = connections[alias].settings_dict["TEST"]["MIRROR"]
-            if primary in data["restored"]:
-                connections[alias].settings_dict["NAME"] = connections[primary].settings_dict["NAME"]
-            elif alias not in data["restored"]:
-                _switch(connections[alias], worker)
+    _switch(worker, provided, data["restored"], clones)
     guard.block(provided)
     yield
-    connections.close_all()
+    close_connections()
+    guard.block(provided, setting_up=True)
+    for clone in clones:
+        clone.release()
 
 
-def _switch(connection: BaseDatabaseWrapper, worker: str) -> None:
-    """Point ``connection`` at the clone of ``worker``."""
-    if family_of(connection) != "sqlite3":
-        connection.creation.setup_worker_connection(int(worker))
-    elif not is_in_memory(name_of(connection)):
-        # Django's own would look for another file in a worker that was spawned, and do nothing in a fork server's.
-        connection.settings_dict["NAME"] = _clone_name(connection, worker)
-        connection.close()
+class Clone:
+    """A worker's own copy of one test database."""
+
+    def __init__(self, made: Provided, worker: str, cache: Path) -> None:
+        """Describe the clone for ``worker`` of the database that was ``made`` for the run."""
+        backend = backend_for(connections[made.alias], made.base, cache)
+        assert backend is not None, "what was provided has a backend"
+        backend.run_name = made.name
+        self._made, self._backend = made, backend
+        self.name = made.clone(worker, backend)
+        self.run = target_of(connections[made.alias]).server, made.name
+
+    def make(self) -> None:
+        """Make it."""
+        template = self._made.template
+        if template is not None:
+            self._backend.provide(Template(*template), self.name)
+        else:
+            self._backend.copy(self._made.name, self.name)
+
+    def release(self) -> None:
+        """End its use."""
+        template = self._made.template
+        self._backend.release(self.name, Template(*template) if template is not None and self._made.is_kept else None)
+        self._backend.unlock()
+
+
+def _switch(worker: str, provided: Iterable[str], restored: Iterable[str], clones: Iterable[Clone]) -> None:
+    """Point the connections of the ``provided`` aliases at the clones of ``worker``."""
+    names = {clone.run: clone.name for clone in clones}
+    for alias in provided:
+        connection = connections[alias]
+        primary = connection.settings_dict["TEST"]["MIRROR"]
+        name = names.get((target_of(connection).server, name_of(connection)))
+        if primary in restored:
+            connection.settings_dict["NAME"] = connections[primary].settings_dict["NAME"]
+        elif name is not None:
+            connection.settings_dict["NAME"] = name
+            connection.close()
+        elif alias not in restored and family_of(connection) != "sqlite3":
+            connection.creation.setup_worker_connection(int(worker))
 
 
 def _restore(connection: BaseDatabaseWrapper, worker: str, path: str) -> None:

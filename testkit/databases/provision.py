@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
+from django.utils.module_loading import import_string
 
 from testkit.core.clock import clock
+from testkit.databases.options import DatabaseOptions
 from testkit.databases.targets import family_of, is_in_memory, name_of, shown
+
+if TYPE_CHECKING:
+    from testkit.databases.templates import Tell, Templates
+
+
+def templates(options: DatabaseOptions, cache: Path, *, keepdb: bool, tell: Tell) -> Templates:
+    """Return the templates of a run; the arguments are those of :class:`testkit.databases.templates.Templates`."""
+    from testkit.databases.templates import Templates  # here, as a run without databases needs nothing of it
+
+    return Templates(options, cache, keepdb=keepdb, tell=tell)
+
+
+def surroundings(options: DatabaseOptions) -> Iterator[tuple[str, Any]]:
+    """Yield what is to be around tests that use databases, in whatever process: the dotted path of a function that takes
+    the worker's name and plain data and returns a context manager, and the data.
+    """
+    yield "testkit.databases.holders.followed", None
+    if options.selective_flush:
+        yield "testkit.databases.flush.selective", {"lock_timeout": options.flush_timeout}
+    if options.restore_rows:
+        yield "testkit.databases.initial.restored_initial_data", {}
+        yield "testkit.databases.fixtures.bundled_fixtures", {}
 
 
 @contextmanager
-def timed(aliases: Iterable[str] | None) -> Iterator[dict[str, Any]]:
+def surrounded(options: DatabaseOptions) -> Iterator[None]:
+    """Open all :func:`surroundings` in this process."""
+    with ExitStack() as stack:
+        for path, data in surroundings(options):
+            stack.enter_context(import_string(path)("", data))
+        yield
+
+
+@contextmanager
+def timed(aliases: Iterable[str] | None, templates: Templates) -> Iterator[dict[str, Any]]:
     """Give a dict that describes, when the block has set the databases up, which they are and how long it took.
 
     It stays empty when there are none. ``seconds`` is wall time; ``text`` is the one line for the console.
@@ -21,15 +55,16 @@ def timed(aliases: Iterable[str] | None) -> Iterator[dict[str, Any]]:
     report: dict[str, Any] = {}
     started = clock.seconds()
     yield report
-    names = {alias: _describe(alias) for alias in (connections if aliases is None else aliases)}
+    names = {alias: _describe(alias, templates) for alias in (connections if aliases is None else aliases)}
     if names:
         seconds = round(clock.seconds() - started, 3)
         listed = ", ".join(f"{alias} ({name})" for alias, name in names.items())
         report |= {"databases": names, "seconds": seconds, "text": f"Databases: {listed} in {seconds:.2f} s"}
 
 
-def _describe(alias: str) -> str:
+def _describe(alias: str, templates: Templates) -> str:
     connection = connections[alias]
     family, name = family_of(connection), name_of(connection)
     place = "in memory" if family == "sqlite3" and is_in_memory(name) else shown(name, family)
-    return f"{connection.display_name}, {place}"
+    made = templates.provided.get(alias)
+    return f"{connection.display_name}, {place}" + (f", {made.how}" if made else "")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from testkit.core.clock import clock
+from testkit.core.errors import TestkitError
 from testkit.core.events import Fact, Outcome, Problem, TestFinished
 from testkit.execution.channel import Channel, ChannelBroken, PipeChannel
 from testkit.execution.ids import Tests, iterate, tests_by_id
@@ -127,9 +128,9 @@ def main(assignment: Assignment, inherited: Tests | None = None, strangers: Iter
             _serve(assignment, channel, output, companions, inherited)
     except ChannelBroken:
         os._exit(CUT_OFF)
-    except BaseException:
+    except BaseException as error:
         # Told rather than raised: a traceback of ours in the middle of the console would help nobody.
-        channel.send("failed", text=traceback.format_exc())
+        channel.send("failed", text=str(error) if isinstance(error, TestkitError) else traceback.format_exc())
         os._exit(1)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from testkit.core.bus import Bus
 from testkit.core.clock import clock
+from testkit.core.events import Fact, FixtureFinished, TestFinished
 from testkit.core.options import Options
 from testkit.execution.capture import Capture
 from testkit.execution.ids import iterate
@@ -47,6 +48,7 @@ class Execution:
         is_covered: bool,
         notice: Callable[[str], None],
         tick: Callable[[], None],
+        ends: Callable[[], str],
     ) -> None:
         """Prepare it.
 
@@ -61,11 +63,12 @@ class Execution:
             is_covered: whether coverage is measured.
             notice: tells the user what is no fact.
             tick: is called several times a second while workers run tests.
+            ends: returns why no further test is to begin, if so.
         """
         self._all_options, self._options = options, options[ExecutionOptions]
         self._host, self._bus, self._stack = host, bus, stack
         self._run, self._places, self._folder, self._is_covered = run, places, folder, is_covered
-        self._notice, self._listeners_tick = notice, tick
+        self._notice, self._listeners_tick, self._ends = notice, tick, ends
         self._started = clock.seconds()
         self._watchdog: Watchdog | None = None
 
@@ -146,6 +149,12 @@ class Execution:
         counted = StopWhen(self._most_failures(), way.stop)
         if counted.is_needed:
             self._bus.subscribe(counted)
+
+        def look_for_end(fact: Fact) -> None:
+            if isinstance(fact, TestFinished | FixtureFinished) and self._ends():
+                way.stop()
+
+        self._bus.subscribe(look_for_end)
         try:
             with self._surrounded(way, interrupts), interrupts.stopping(way.stop):
                 way.run(self.rounds)
@@ -181,6 +190,8 @@ class Execution:
         return 1 if self._host.failfast or self._options.until_fail else self._options.max_failures
 
     def _why_stopped(self, failed: int) -> str:
+        if reason := self._ends():
+            return reason
         if failed and self._host.failfast:
             return "--failfast"
         if failed and self._options.until_fail:

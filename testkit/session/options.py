@@ -21,7 +21,7 @@ from testkit.core.options import (
 )
 from testkit.core.readers import names
 from testkit.coverage.options import CoverageOptions
-from testkit.databases.options import GuardOptions
+from testkit.databases.options import CheckOptions, DatabaseOptions, GuardOptions
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions
 from testkit.listeners.xunit import XunitOptions
@@ -62,6 +62,8 @@ GROUPS: tuple[type[OptionGroup], ...] = (
     XunitOptions,
     CoverageOptions,
     QueryOptions,
+    DatabaseOptions,
+    CheckOptions,
     GuardOptions,
 )
 """All options, room by room."""

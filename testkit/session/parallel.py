@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from django.db import connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test.runner import ParallelTestSuite
 
 from testkit.coverage import measure
 from testkit.databases.clones import Clones
-from testkit.databases.leftovers import Record
 from testkit.databases.targets import family_of
 from testkit.execution.worker import Surrounding
+from testkit.session.databases import Databases
 from testkit.session.pooled import Workers
 
 _FRESH_FILE, _FRESH_ON_SERVER = 0.1, 0.5
@@ -31,10 +31,7 @@ class ParallelRun:
         *,
         count: int,
         start_method: str,
-        created: Sequence[BaseDatabaseWrapper],
-        aliases: Iterable[str] | None,
-        provided: Iterable[str],
-        record: Record,
+        databases: Databases,
         parallel_suite: type[Any],
         suite: type[Any],
         debug: bool,
@@ -47,10 +44,7 @@ class ParallelRun:
         Args:
             count: how many there are.
             start_method: of ``multiprocessing``, or ``auto`` for its own choice.
-            created: one connection for each test database that was made.
-            aliases: those that tests use; all when None.
-            provided: the aliases that have a test database.
-            record: where the databases of the run are noted.
+            databases: those of the run, which are made by now.
             parallel_suite: the runner's ``parallel_test_suite``, of which a project's own ``init_worker`` is called.
             suite: the runner's ``test_suite``, which runs the tests.
             debug: ``--debug-mode``.
@@ -62,10 +56,8 @@ class ParallelRun:
         if start_method != "auto":
             multiprocessing.set_start_method(start_method, force=True)  # Django asks for it, too
         self._method = multiprocessing.get_start_method()
-        self._created = list(created)
-        self._aliases = None if aliases is None else sorted(aliases)
-        self._provided = sorted(provided)
-        self._record = record
+        self._databases = databases
+        self._provided = sorted(databases.provided)
         self._suite = suite
         has_own = parallel_suite.init_worker is not ParallelTestSuite.init_worker
         self._init_worker = _path_of(parallel_suite) if has_own else ""
@@ -78,7 +70,7 @@ class ParallelRun:
 
     def workers(self, *, longest_first: bool, rank_of: Callable[[Any], int] | None = None) -> Workers:
         """Return what the session needs to know of the workers."""
-        needs_server = any(family_of(connection) != "sqlite3" for connection in self._created)
+        needs_server = any(family_of(connection) != "sqlite3" for connection in self._databases.created)
         return Workers(
             number=self._count,
             start_method=self._method,
@@ -93,9 +85,9 @@ class ParallelRun:
         """Make the databases of ``worker``, and return what it is to set up."""
         if self._clones is None:
             self._clones = Clones(
-                self._created,
+                self._databases.created,
                 self._provided,
-                record=self._record,
+                templates=self._databases.templates,
                 forks=self._method == "fork",
                 init_worker=self._init_worker,
             )
@@ -104,9 +96,15 @@ class ParallelRun:
             surroundings.append(Surrounding("testkit.coverage.workers.measured", self._measurement))
         if self._method != "fork":
             settings = {alias: connections[alias].settings_dict for alias in self._provided}
-            data = {"aliases": self._aliases, "settings": settings, "debug": self._debug, "hosts": self._hosts}
+            data = {
+                "aliases": self._databases.aliases,
+                "settings": settings,
+                "debug": self._debug,
+                "hosts": self._hosts,
+            }
             surroundings.append(Surrounding("testkit.databases.clones.django_set_up", data))
         surroundings.append(Surrounding("testkit.databases.clones.cloned", self._clones.lease(worker, folder)))
+        surroundings += itertools.starmap(Surrounding, self._databases.surroundings())
         if self._budgets is not None:
             surroundings.append(Surrounding("testkit.queries.budgets.hooks.followed", str(self._budgets)))
         if not self._isolate:

@@ -139,12 +139,13 @@ class Session:
 
     # Running
 
-    def run(self, suite: Any, workers: Workers | None = None) -> TestResult:
+    def run(self, suite: Any, workers: Workers | None = None, ends: Callable[[], str] = lambda: "") -> TestResult:
         """Run the tests of ``suite`` and publish what happens, from RunStarted to RunFinished.
 
         Args:
             suite: the selected tests, in the order of the run.
             workers: of a parallel run; else all runs in this process.
+            ends: returns why no further test is to begin, if so; it is asked after each test.
 
         Raises:
             TestkitError: this session has run tests before, or workers cannot be started.
@@ -165,6 +166,7 @@ class Session:
             is_covered=self._measurement is not None,
             notice=self.notice,
             tick=listening.tick,
+            ends=ends,
         )
         execution.watch(suite, has_journal=listening.has_journal)
         way = execution.way(suite, workers)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -55,6 +56,8 @@ class Backend(ABC):
         self.connection = connection
         self.base = base
         self.cache = cache
+        self.run_name = base
+        """What this run calls its test database; another run may have ``base``."""
 
     def derived(self, suffix: str) -> str:
         """Return the name of another database of this alias: ``base`` and ``_suffix``, short enough for the server."""
@@ -96,6 +99,10 @@ class Backend(ABC):
         """Note, where a later run on any machine finds it, that the database ``name`` was made by testkit for tests."""
 
     # Databases
+
+    def building(self) -> AbstractContextManager[None]:
+        """Return what is to be around the building of a database, to make it faster."""
+        return nullcontext()
 
     @abstractmethod
     def copy(self, source: str, target: str) -> None:

@@ -1,0 +1,684 @@
+"""Templates on PostgreSQL: copied by ``CREATE DATABASE … TEMPLATE``, handed over by renaming.
+
+What testkit has made says so in a comment of the database, a JSON text. A copy is made under a name that nobody looks
+for; its comment, what CREATE DATABASE does not copy, and its own name are then given to it in one transaction. Until
+then it is known by its connection limit, the one thing of CREATE DATABASE that can serve as a mark. So killed runs
+leave nothing half made that has the name of something whole, and nothing that nobody knows.
+
+A *spare* is a copy of a template that waits, under a name of its own, to be taken by :meth:`PostgresqlBackend.provide`.
+CREATE DATABASE is atomic: a spare that is there is whole. So the server may make it while tests run, and nobody needs
+to wait for that, nor to live until then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connections
+from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from testkit.core.errors import TestkitError
+from testkit.databases.backends.base import DIGEST_LENGTH, Backend, Template
+from testkit.databases.blocking import present_rule
+
+_NEWBORN = 0x746B6462  # the connection limit of what CREATE DATABASE has just made: a number that nobody would choose
+_INVALID = -2  # that of a database whose DROP was interrupted: all that can be done to it is to drop it again
+_SPARE = re.compile(r"tk([0-9a-f]+)s[0-9a-f]{8}")
+_BUILD = re.compile(r"tk_b[0-9a-f]{8}")
+# The server itself waits five seconds, in each attempt, for the sessions of a database to end.
+_ATTEMPTS = 3
+_SESSION_SECONDS = 5.0
+_TOUCH_SECONDS = 60.0
+
+_IN_USE, _DUPLICATE, _NOT_ALLOWED, _LOCKED = "55006", "42P04", "42501", "55P03"
+
+# A limit of the role or of OPTIONS is not meant for copies of databases. That a commit is on disk need not be waited
+# for: what is lost with a server that falls is the last comments and names, and never one without those before it.
+_FIRST = (
+    "SET statement_timeout = 0; SET lock_timeout = '60s'; SET idle_session_timeout = 0; SET synchronous_commit = off"
+)
+_ALL_MADE = """
+    SELECT pg_database.oid, datname, coalesce(description, ''), datconnlimit
+    FROM pg_database LEFT JOIN pg_shdescription
+        ON objoid = pg_database.oid AND classoid = 'pg_database'::regclass
+    WHERE pg_has_role(datdba, 'USAGE')
+        AND (description LIKE '{"testkit": 1,%%' OR description IS NULL AND datconnlimit = %s)
+    ORDER BY datname
+"""
+_CREATION = """
+    SELECT format('CREATE DATABASE %%I OWNER %%I TEMPLATE %%I CONNECTION LIMIT %%s',
+                  %s::text, pg_get_userbyid(datdba), datname, %s::int)
+    FROM pg_database WHERE datname = %s::name
+"""
+# What CREATE DATABASE does not copy, as statements: privileges, settings (as pg_dump writes them; those of other roles
+# are nothing to a test) and the connection limit.
+_REST = """
+    WITH source AS (SELECT * FROM pg_database WHERE datname = %s::name), target AS (SELECT %s::text AS name)
+    SELECT statement FROM (
+        SELECT 1 AS step, format('REVOKE ALL ON DATABASE %%I FROM PUBLIC, %%I', name, pg_get_userbyid(datdba))
+            AS statement FROM source, target WHERE datacl IS NOT NULL
+        UNION ALL
+        SELECT 2, format('GRANT %%s ON DATABASE %%I TO %%s%%s', privilege_type, name,
+                CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+                CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+            FROM source, target, aclexplode(datacl)
+        UNION ALL
+        SELECT 3, format('ALTER %%s DATABASE %%I SET %%I TO %%s',
+                CASE setrole WHEN 0 THEN '' ELSE format('ROLE %%I IN', session_user) END, name, variable,
+                CASE WHEN value NOT IN ('', '""') AND variable IN
+                        ('local_preload_libraries', 'search_path', 'session_preload_libraries', 'temp_tablespaces')
+                    THEN value -- a list of names that are quoted already
+                    WHEN value = '""' THEN quote_literal('')
+                    ELSE quote_literal(value) END)
+            FROM source, target, pg_db_role_setting, unnest(setconfig) AS config,
+                LATERAL (SELECT split_part(config, '=', 1) AS variable,
+                                substr(config, strpos(config, '=') + 1) AS value) AS parts
+            WHERE setdatabase = source.oid
+                AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
+        UNION ALL
+        SELECT 4, format('ALTER DATABASE %%I CONNECTION LIMIT %%s', name,
+                CASE datconnlimit WHEN %s THEN -1 ELSE datconnlimit END)
+            FROM source, target
+    ) AS statements ORDER BY step
+"""
+# This user's own. Those of the server itself (autovacuum) make way for whoever needs the database.
+_END_SESSIONS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = ANY(%s::name[]) AND pid <> pg_backend_pid()
+        AND usename = session_user AND pg_has_role(usesysid, 'USAGE')
+"""
+_SESSIONS = """
+    SELECT pid, usename, application_name, state FROM pg_stat_activity
+    WHERE datname = %s::name AND pid <> pg_backend_pid() ORDER BY pid
+"""
+_VERSION = """
+    SELECT current_setting('server_version_num')::int / 10000, pg_encoding_to_char(encoding), datcollate, datctype
+    FROM pg_database WHERE datname = %s::name
+"""
+
+
+class _Made(NamedTuple):
+    """A database that testkit has made: what its comment says (nothing yet, perhaps), and whether it can be used."""
+
+    oid: int
+    name: str
+    note: dict[str, Any]
+    is_valid: bool
+
+
+class PostgresqlBackend(Backend):
+    """Templates on a PostgreSQL server, for any role that may create databases (``CREATEDB``).
+
+    The administrative connection is opened by the first method that needs it and stays open until :meth:`unlock`, since
+    the locks (advisory locks of the server) are its. It is at the database ``postgres``, or, where the role may not
+    connect to that, at the alias's real one: locks are of one database, so that all runs have to use the same.
+
+    While tests run, connections to real databases are blocked. :meth:`lock` and what else comes first have to be called
+    while databases are set up or torn down. A pooler between that gives sessions away after each transaction
+    (pgbouncer's ``pool_mode = transaction``) holds no locks.
+    """
+
+    longest_name = 63
+
+    def __init__(self, connection: BaseDatabaseWrapper, base: str, cache: Path) -> None:
+        """As for every backend."""
+        super().__init__(connection, base, cache)
+        self._server = _Server(connection)
+        self._locked: set[str] = set()
+        self._left: set[int] = set()  # what was there of an earlier run when this one locked its name
+        self._spared: set[str] = set()  # digests of templates of which this process has begun a spare
+
+    def version(self) -> str:
+        """Return the server's major version, and encoding and collation of what new databases are made from."""
+        template = self.connection.settings_dict["TEST"].get("TEMPLATE") or "template1"
+        rows = self._server.rows(_VERSION, template.strip('"'))
+        return f"PostgreSQL {' '.join(str(value) for row in rows for value in row)}"
+
+    # Names
+
+    def lock(self, name: str) -> bool:
+        """Take the database ``name`` for this run, and return False if another run has it."""
+        if name in self._locked:  # by this process, or by the one that it was forked from
+            return True
+        if self._server.lock(name):
+            self._locked.add(name)
+            self._left |= {made.oid for made in self._made() if made.note.get("run") == name}
+        return name in self._locked
+
+    def unlock(self) -> None:
+        """Give back all that was locked; a spare that is being made is finished by the server alone."""
+        self._locked.clear()
+        self._server.close()
+
+    def stranger(self, name: str) -> bool:
+        """Return whether there is a database ``name`` that is another role's, or does not say that testkit has made it."""
+        return self._exists(name) and self._find(name) is None
+
+    def mark(self, name: str) -> None:
+        """Note in the comment of the database ``name`` that it was made by testkit, for the run :attr:`run_name`."""
+        with self._explained(f'the comment of the database "{name}" cannot be set'):
+            self._server.run(self._comment(name))
+
+    # Databases
+
+    def copy(self, source: str, target: str) -> None:
+        """Make ``target`` a copy of the database ``source``: several processes may copy the same one at once.
+
+        Raises:
+            TestkitError: it cannot be copied; nothing half made is left.
+        """
+        self._make(source, target)
+
+    def drop(self, name: str) -> None:
+        """Drop the database ``name``, ending the sessions that this user has left there; nothing if it is not there.
+
+        Raises:
+            TestkitError: it cannot be dropped, or has a name that is not one of the alias's test databases.
+        """
+        self._check_name(name)
+        self._leave(name)
+        with self._explained(f'the database "{name}" cannot be dropped', name):
+            self._insist([name], [f"DROP DATABASE IF EXISTS {_quoted(name)}"])
+
+    # Templates
+
+    def templates(self) -> list[Template]:
+        """Return the finished templates of this test database."""
+        found = [made for made in self._made() if made.is_valid and self._is_template(made)]
+        return [
+            Template(name, note["digest"], str(note.get("description", "")), float(note.get("used", 0)))
+            for _, name, note, _ in found
+        ]
+
+    def keep(self, source: str, digest: str, description: str) -> None:
+        """Make a template of the database ``source``, and begin a spare, unless the one for ``digest`` is there already.
+
+        Raises:
+            TestkitError: it cannot be made, for want of a privilege for example; nothing half made is left.
+        """
+        name, digest = self.template_name(digest), digest[:DIGEST_LENGTH]
+        self._use(name)
+        found = self._find(name)
+        if found and not found.is_valid:
+            self.drop(name)
+        if not found or not found.is_valid:
+            self._make(source, name, digest=digest, description=description, used=time.time())
+        self._see_to_spare(name, digest)
+
+    def provide(self, template: Template, name: str) -> None:
+        """Make ``name`` a fresh copy of ``template``: a spare gets the name, or else a copy is made.
+
+        The server begins to make the next spare then, on a connection of its own. That this copies the template is why
+        the use of it is noted here: the note would have to wait for the copy.
+
+        Raises:
+            TestkitError: it cannot be made.
+        """
+        self._use(template.name)
+        if not self._take_spare(template, name):
+            self._make(template.name, name)
+        self.touch(template)
+        self._begin_spare(template.name, template.digest)
+
+    def release(self, name: str, template: Template | None) -> None:
+        """Drop the database ``name``; with a ``template``, see to it that the next run will find a spare.
+
+        With a ``template`` only the name is gone at once. The server is left to drop the database, which takes a checkpoint
+        that writes the new spare to disk: longer than all the rest of a short run's use of databases.
+
+        Raises:
+            TestkitError: others use the database.
+        """
+        if template is None:
+            self.drop(name)
+            return
+        if self._exists(name):
+            self._drop_later(name)
+        self._see_to_spare(template.name, template.digest)
+
+    def touch(self, template: Template) -> None:
+        """Note that ``template`` is used now, unless that was done in the last minute, or it is just being copied."""
+        found = self._find(template.name)
+        if found is None or time.time() - found.note.get("used", 0) < _TOUCH_SECONDS:
+            return
+        comment = self._comment(template.name, **{**found.note, "used": time.time()})
+        try:
+            # The comment would wait for the copy to end, for the sake of a date.
+            self._server.run("SET LOCAL lock_timeout = '20ms'", comment)
+        except DatabaseError as error:
+            if _code(error) != _LOCKED:
+                raise
+
+    def remove(self, template: Template) -> bool:
+        """Remove ``template`` and its spares, and return False if another process is using it."""
+        if not self._server.lock(template.name):
+            return False
+        try:
+            self.drop(template.name)  # first: it waits for the spare that the server may be making
+            for spare in self._spares(template.digest):
+                self.drop(spare)
+        finally:
+            self._server.unlock(template.name)
+        return True
+
+    def sweep(self) -> Iterator[str]:
+        """Remove what killed runs of any machine have left, those that had this run's name too, and yield each name.
+
+        What the server was still copying for a run when that was killed is there a moment later only: to call this at
+        the end of a run as well as at its beginning leaves less behind.
+        """
+        made = list(self._made())
+        there = {each.name for each in made if each.is_valid}
+        for each in made:
+            lock = self._lock_of_leftover(each, there)
+            is_own = lock in self._locked
+            if not lock or (is_own and each.oid not in self._left) or not (is_own or self._server.lock(lock)):
+                continue
+            try:
+                if self._find(each.name) == each:
+                    with suppress(TestkitError):  # somebody looks at it
+                        self.drop(each.name)
+                        yield each.name
+            finally:
+                if not is_own:
+                    self._server.unlock(lock)
+
+    # The building of what becomes a template
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """While the block lasts, commits of the alias do not wait for the disk.
+
+        Whether they would survive a crash of the server matters to no template: its copy is on disk before it is there.
+        """
+
+        def set_up(connection: BaseDatabaseWrapper, **_: Any) -> None:
+            if connection.alias == self.connection.alias:
+                with connection.cursor() as cursor:
+                    cursor.execute("SET synchronous_commit = off")
+
+        if self.connection.connection is not None:
+            set_up(self.connection)
+        connection_created.connect(set_up)
+        try:
+            yield
+        finally:
+            connection_created.disconnect(set_up)
+            _close(self.connection)
+
+    # Names and notes
+
+    @property
+    def _alias(self) -> str:
+        return f'the alias "{self.connection.alias}"'
+
+    def _check_name(self, name: str) -> None:
+        if name != self.base and self._suffix(name) is None:
+            raise TestkitError(
+                f'"{name}" is not dropped: it does not have the name of a test database of {self._alias}'
+            )
+
+    def _suffix(self, name: str) -> str | None:
+        """Return the suffix from which :meth:`derived` makes ``name``; None if there is none."""
+        suffixes = (name[place + 1 :] for place, character in enumerate(name) if character == "_")
+        return next((suffix for suffix in suffixes if self.derived(suffix) == name), None)
+
+    def _comment(self, name: str, **more: Any) -> str:
+        note = json.dumps({"testkit": 1, "base": self.base, "run": self.run_name} | more)
+        return f"COMMENT ON DATABASE {_quoted(name)} IS {self._server.literal(note)}"
+
+    def _exists(self, name: str) -> bool:
+        return bool(self._server.rows("SELECT 1 FROM pg_database WHERE datname = %s::name", name))
+
+    def _find(self, name: str) -> _Made | None:
+        return next((made for made in self._all_made() if made.name == name), None)
+
+    def _made(self) -> Iterator[_Made]:
+        """Yield what was made for this test database: the comment goes along when somebody renames one of ours."""
+        for made in self._all_made():
+            if made.name != self.base and self._suffix(made.name) is None:
+                continue
+            if made.note.get("base", self.base) == self.base:
+                yield made
+
+    def _all_made(self) -> Iterator[_Made]:
+        for oid, name, comment, limit in self._server.rows(_ALL_MADE, _NEWBORN):
+            with suppress(ValueError):  # somebody has edited it
+                yield _Made(oid, name, json.loads(comment or "{}"), limit != _INVALID)
+
+    def _is_template(self, made: _Made) -> bool:
+        return "digest" in made.note and made.name == self.template_name(str(made.note["digest"]))
+
+    def _spares(self, digest: str) -> list[str]:
+        matches = [(made, _SPARE.fullmatch(self._suffix(made.name) or "")) for made in self._made()]
+        return [made.name for made, match in matches if match and match[1] == digest]
+
+    def _lock_of_leftover(self, made: _Made, there: set[str]) -> str:
+        """Return the name by whose lock ``made`` is in use; nothing for what is to stay."""
+        suffix = self._suffix(made.name) or ""
+        if _BUILD.fullmatch(suffix):
+            return made.name
+        if match := _SPARE.fullmatch(suffix):
+            template = self.template_name(match[1])
+            return "" if template in there and made.is_valid else template
+        if self._is_template(made):
+            return "" if made.is_valid else made.name
+        return str(made.note.get("run", ""))
+
+    # Copies
+
+    def _use(self, template: str) -> None:
+        """Keep other runs from removing ``template`` until :meth:`unlock`."""
+        if not self._server.lock(template, shared=True):
+            raise TestkitError(f'another run is just removing the template "{template}": start this one again')
+
+    def _make(self, source: str, target: str, **note: Any) -> None:
+        """Copy ``source`` to ``target``: with a ``note``, a template, which may come to be there meanwhile."""
+        what = f'the database "{source}" cannot be copied to "{target}"'
+        self._refuse_stranger(target)
+        self._leave(source)
+        build = self._build_name()
+        with self._explained(what, source):
+            self._server.lock(build)
+            try:
+                self._insist([source], [self._creation(source, build)])
+                if not note:
+                    self.drop(target)
+                self._insist([build], self._finish(source, build, target, **note))
+            except BaseException as error:  # an interrupt, too, leaves nothing behind
+                with suppress(Exception):
+                    self.drop(build)
+                if not (note and isinstance(error, DatabaseError) and _code(error) == _DUPLICATE):
+                    raise
+            finally:
+                self._server.unlock(build)
+
+    def _creation(self, source: str, target: str) -> str:
+        for (statement,) in self._server.rows(_CREATION, target, _NEWBORN, source):
+            return str(statement)
+        raise TestkitError(f'the database "{source}" of {self._alias} cannot be copied: it is not there')
+
+    def _finish(self, source: str, copy: str, name: str, **note: Any) -> list[str]:
+        """Return the statements by which a ``copy`` of ``source`` becomes ``name``."""
+        rest = [statement for (statement,) in self._server.rows(_REST, source, copy, _NEWBORN)]
+        return [self._comment(copy, **note), *rest, f"ALTER DATABASE {_quoted(copy)} RENAME TO {_quoted(name)}"]
+
+    def _take_spare(self, template: Template, name: str) -> bool:
+        self._refuse_stranger(name)
+        for spare in self._spares(template.digest):
+            self.drop(name)
+            with suppress(DatabaseError):  # another run has taken it
+                self._insist([spare], self._finish(template.name, spare, name))
+                return True
+        return False
+
+    def _drop_later(self, name: str) -> None:
+        """Give the database ``name`` a name that nobody looks for, and have the server drop it."""
+        self._check_name(name)
+        self._leave(name)
+        waste = self._build_name()
+        self._server.lock(waste, shared=True)  # with the server's own session, so that no other run sweeps it
+        with self._explained(f'the database "{name}" cannot be dropped', name):
+            self._insist([name], [f"ALTER DATABASE {_quoted(name)} RENAME TO {_quoted(waste)}"])
+            self._server.begin(f"DROP DATABASE {_quoted(waste)}", lock=waste)
+
+    def _build_name(self) -> str:
+        return self.derived(f"tk_b{secrets.token_hex(4)}")
+
+    def _see_to_spare(self, template: str, digest: str) -> None:
+        if digest not in self._spared and not self._spares(digest):
+            self._begin_spare(template, digest)
+
+    def _begin_spare(self, template: str, digest: str) -> None:
+        self._spared.add(digest)
+        spare = self.derived(f"tk{digest}s{secrets.token_hex(4)}")
+        with suppress(Exception):  # what it saves is time, and that of another run
+            self._server.begin(self._creation(template, spare))
+
+    def _refuse_stranger(self, name: str) -> None:
+        if self.stranger(name):
+            raise TestkitError(
+                f'there is a database "{name}" on the server of {self._alias} that testkit has not made for this role: '
+                'drop it, or give DATABASES another TEST["NAME"]'
+            )
+
+    # Sessions and errors
+
+    def _leave(self, name: str) -> None:
+        """Close what this thread has open at the database ``name``."""
+        for connection in {*connections.all(initialized_only=True), self.connection}:
+            if connection.vendor == "postgresql" and connection.settings_dict["NAME"] == name:
+                _close(connection)
+
+    def _insist(self, names: Sequence[str], statements: Sequence[str]) -> None:
+        """Run statements for which nobody may be at the databases ``names``; what threads open again is ended again."""
+        self._end_sessions(names)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._server.run(*statements)
+                return
+            except DatabaseError as error:
+                if _code(error) != _IN_USE or attempt == _ATTEMPTS or not self._end_sessions(names):
+                    raise
+
+    def _end_sessions(self, names: Sequence[str]) -> bool:
+        """End this user's sessions at the databases ``names``, and return whether there were any."""
+        deadline = time.monotonic() + _SESSION_SECONDS
+        found = False
+        while self._server.rows(_END_SESSIONS, list(names)) and time.monotonic() < deadline:
+            found = True
+            time.sleep(0.005)
+        return found
+
+    @contextmanager
+    def _explained(self, what: str, name: str = "") -> Iterator[None]:
+        """Raise errors of the server as what they mean; those about sessions are about the database ``name``."""
+        try:
+            yield
+        except DatabaseError as error:
+            remedy = ""
+            with suppress(Exception):
+                remedy = self._remedy(_code(error), name)
+            raise TestkitError(f"{self._alias}: {what}: {str(error).strip()}{remedy}") from error
+
+    def _remedy(self, code: str, name: str) -> str:
+        if code == _IN_USE and name:
+            sessions = [
+                f"{pid} of {user} ({program or 'no name'}, {state})"
+                for pid, user, program, state in self._server.rows(_SESSIONS, name)
+            ]
+            return f". Sessions there: {', '.join(sessions) or 'none any more'}. End them, or their programs"
+        if code != _NOT_ALLOWED:
+            return ""
+        query = "SELECT quote_ident(rolname), rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
+        ((role, may_create),) = self._server.rows(query)
+        if may_create:
+            return f". The role {role} has to own the database"
+        return f". Let its role create databases: ALTER ROLE {role} CREATEDB"
+
+
+# Connections of a process that this one was forked from. To close them, which their end would do, would be to speak on
+# sockets that are not this process's.
+_of_other_processes: list[object] = []
+
+
+class _Server:
+    """The administrative connections of one process: one that holds the locks, one on which the server copies."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        """Administer the server of ``connection``."""
+        self._connection = connection
+        self._process = 0
+        self._session: Any = None
+        self._begun: list[_Begun] = []
+        self._held: set[tuple[str, bool]] = set()
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return what ``query`` gives."""
+        with self._open().cursor() as cursor:
+            cursor.execute(query, values)
+            return list(cursor.fetchall())
+
+    def run(self, *statements: str) -> None:
+        """Run ``statements`` in one transaction; a single one outside of any, as CREATE and DROP DATABASE want it."""
+        with self._open().cursor() as cursor:
+            cursor.execute("; ".join(statements))
+
+    def literal(self, text: str) -> str:
+        """Return ``text`` as SQL, for statements that take no parameters."""
+        return str(self._open().ops.compose_sql("%s", [text]))
+
+    def lock(self, name: str, *, shared: bool = False) -> bool:
+        """Take the lock of ``name``, alone or with others who share it, and return False if that cannot be."""
+        session = self._open()
+        if (name, shared) not in self._held and _lock(session, name, shared):
+            self._held.add((name, shared))
+        return (name, shared) in self._held
+
+    def unlock(self, name: str) -> None:
+        """Give the lock of ``name`` back that is not shared."""
+        self._held.discard((name, False))
+        self.rows("SELECT pg_advisory_unlock(%s::bigint)", _key(name))
+
+    def begin(self, statement: str, *, lock: str = "") -> None:
+        """Have the server run ``statement`` on a connection of its own, which shares the lock ``lock`` until it is done."""
+        session = self._open()
+        for done in [begun for begun in self._begun if not begun.is_busy()]:
+            done.close()
+            self._begun.remove(done)
+        self._begun.append(_Begun(session, statement, lock))
+
+    def close(self) -> None:
+        """Close what this process has opened; with that, its locks are free."""
+        if self._process == os.getpid():
+            for connection in (*self._begun, *filter(None, [self._session])):
+                connection.close()
+        elif self._session:
+            _of_other_processes.append((self._session, self._begun))
+        self._session = None
+        self._begun, self._held = [], set()
+
+    def _open(self) -> Any:
+        if self._process != os.getpid():
+            self.close()
+            self._process = os.getpid()
+        if self._session is None:
+            self._session = self._connect()
+        elif not self._session.is_usable():  # the server was started again, for example
+            self._session.close()
+            self._session = self._connect()
+            self._held = {(name, shared) for name, shared in self._held if _lock(self._session, name, shared)}
+        return self._session
+
+    def _connect(self) -> Any:
+        failure: DatabaseError | None = None
+        for name in dict.fromkeys(("postgres", self._real_name())):
+            settings = {**self._connection.settings_dict, "NAME": name, "AUTOCOMMIT": True}
+            session: Any = type(self._connection)(settings, alias=NO_DB_ALIAS)
+            try:
+                session.ensure_connection()
+            except DatabaseError as error:
+                failure = failure or error
+                continue
+            session.inc_thread_sharing()  # a run may be torn down in another thread than it was set up in
+            with session.cursor() as cursor:
+                cursor.execute(_FIRST)
+            return session
+        raise TestkitError(
+            f'the server of the alias "{self._connection.alias}" cannot be administered: {str(failure).strip()}. '
+            'Its role has to be allowed to connect to the database "postgres" or to the one of the settings'
+        ) from failure
+
+    def _real_name(self) -> str:
+        """Return what the settings had as the database's name before tests: nobody copies or drops that one."""
+        rule = present_rule()
+        real = [target.real for target in rule.real if target.alias == self._connection.alias] if rule else []
+        return real[0] if real else str(self._connection.settings_dict["NAME"])
+
+
+class _Begun:
+    """A statement that the server is at, on a connection of its own: libpq's asynchronous ways, without a thread.
+
+    The server does not look at the connection before it has done the statement, and does it when that is closed, too.
+    """
+
+    def __init__(self, session: Any, statement: str, lock: str) -> None:
+        """Connect as ``session`` is, share the lock ``lock`` if there is one, and send ``statement``."""
+        self._driver = session.Database
+        self._is_psycopg3 = self._driver.__name__ == "psycopg"
+        role = session.settings_dict["OPTIONS"].get("assume_role")
+        first = [session.ops.compose_sql("SET ROLE %s", [role])] if role else []
+        first += [_FIRST, *([f"SELECT pg_try_advisory_lock_shared({_key(lock)})"] if lock else [])]
+        begin = self._begin if self._is_psycopg3 else self._begin_by_psycopg2
+        self._connection = begin(session.get_connection_params(), "; ".join(first), statement)
+
+    def _begin(self, parameters: dict[str, Any], first: str, statement: str) -> Any:
+        connection = self._driver.connect(**parameters, autocommit=True)
+        connection.execute(first)
+        connection.pgconn.send_query(statement.encode())
+        return connection
+
+    def _begin_by_psycopg2(self, parameters: dict[str, Any], first: str, statement: str) -> Any:
+        connection = self._driver.connect(**parameters, async_=True)
+        wait = self._driver.extras.wait_select
+        wait(connection)
+        cursor = connection.cursor()
+        cursor.execute(first)
+        wait(connection)
+        cursor.execute(statement)
+        return connection
+
+    def is_busy(self) -> bool:
+        """Return whether the server is at it still."""
+        try:
+            if not self._is_psycopg3:
+                return bool(self._connection.poll() != self._driver.extensions.POLL_OK)
+            self._connection.pgconn.consume_input()
+            return bool(self._connection.pgconn.is_busy())
+        except Exception:  # an error of the statement's is how it has ended
+            return False
+
+    def close(self) -> None:
+        """Close the connection."""
+        with suppress(Exception):
+            self._connection.close()
+
+
+def _lock(session: Any, name: str, shared: bool) -> bool:
+    with session.cursor() as cursor:
+        cursor.execute(f"SELECT pg_try_advisory_lock{'_shared' if shared else ''}(%s::bigint)", [_key(name)])
+        return bool(cursor.fetchone()[0])
+
+
+def _key(name: str) -> int:
+    """Return the number by which the database ``name`` is locked."""
+    return int.from_bytes(hashlib.blake2b(f"testkit {name}".encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def _quoted(name: str) -> str:
+    """Return a name as SQL. Django's quote_name() leaves the quotes that are in it as they are."""
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def _code(error: DatabaseError) -> str:
+    """Return the SQLSTATE of an error: https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+    return getattr(getattr(error.__cause__, "diag", None), "sqlstate", None) or ""
+
+
+def _close(connection: BaseDatabaseWrapper) -> None:
+    connection.close()
+    close_pool: Callable[[], None] | None = getattr(connection, "close_pool", None)
+    if close_pool:
+        with suppress(ImproperlyConfigured):  # by a pool that cannot be made, nothing was opened
+            close_pool()

@@ -1,0 +1,239 @@
+"""The selective flush leaves what Django's leaves, and does less for it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+import pytest
+
+from tests.projects import clean_environment
+from tests.servers import driver, execute
+
+PROJECT = Path(__file__).parent / "flushed"
+SQLITE = "django.db.backends.sqlite3"
+ROUNDS = 30
+
+Databases = Callable[[str], dict[str, Any]]
+EVERYWHERE = pytest.mark.parametrize("kind", ["memory", "file", "postgresql", "postgresql as anyone", "mysql"])
+ON_SERVERS = pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+SHARED = pytest.mark.parametrize("kind", ["file", "postgresql", "postgresql as anyone", "mysql"])
+ON_POSTGRESQL = pytest.mark.parametrize("kind", ["postgresql", "postgresql as anyone"])
+
+
+@pytest.fixture
+def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Databases:
+    """A function that returns the settings of two databases of a kind."""
+
+    def settings(kind: str) -> dict[str, Any]:
+        if kind == "memory":
+            return {name: {"ENGINE": SQLITE, "NAME": str(tmp_path / name)} for name in ("default", "other")}
+        if kind == "file":
+            return {
+                name: {
+                    "ENGINE": SQLITE,
+                    "NAME": str(tmp_path / name),
+                    "OPTIONS": {"timeout": 1},
+                    "TEST": {"NAME": str(tmp_path / f"test_{name}")},
+                }
+                for name in ("default", "other")
+            }
+        url = request.getfixturevalue("mysql_url" if kind == "mysql" else "postgres_url")
+        server = dj_database_url.parse(url)
+        if kind == "postgresql as anyone":
+            server["USER"] = _ordinary_role(url)
+        base = f"flushed_{server['NAME']}"
+        return {name: {**server, "TEST": {"NAME": f"{base}_{name}"}} for name in ("default", "other")}
+
+    return settings
+
+
+def _ordinary_role(url: str) -> str:
+    """Return the name of a role that may create databases and has no other privilege."""
+    role = "testkit_ordinary"
+    duplicate = driver(url).errors.DuplicateObject
+    with suppress(duplicate):
+        execute(url, f"CREATE ROLE {role} LOGIN CREATEDB")
+    return role
+
+
+def run(script: str, *arguments: str, databases: Mapping[str, Any], **environment: str) -> dict[str, Any]:
+    """Run a script of the project and return what it has told."""
+    process = subprocess.run(
+        [sys.executable, script, *arguments],
+        cwd=PROJECT,
+        env=clean_environment(
+            DJANGO_SETTINGS_MODULE="settings", FLUSHED_DATABASES=json.dumps(databases), **environment
+        ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert process.returncode == 0, process.stderr
+    told: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    return told
+
+
+def compare(
+    databases: Mapping[str, Any], *, first: int = 0, rounds: int = ROUNDS, **environment: str
+) -> dict[str, int]:
+    """Check that both ways leave the same, round by round, and return how often the selective one did what."""
+    arguments = (str(first), str(first + rounds))
+    stock = run("rounds.py", "stock", *arguments, databases=databases, **environment)
+    ours = run("rounds.py", "selective", *arguments, databases=databases, **environment)
+    assert len(ours["rounds"]) == rounds
+    for expected, told in zip(stock["rounds"], ours["rounds"], strict=True):
+        assert told == expected
+    assert stock["counts"] == {"selective": 0, "stock": 0, "kept": 0}
+    counts: dict[str, int] = ours["counts"]
+    return counts
+
+
+@EVERYWHERE
+def test_leaves_what_djangos_flush_leaves(kind: str, databases: Databases) -> None:
+    """After writes at random, rows, sequences, caches and the queries of the next look-ups are those of Django's flush."""
+    counts = compare(databases(kind))
+
+    assert counts["stock"] == 0
+    assert counts["kept"] > 10
+
+
+def test_unknown_receivers_are_called_as_django_calls_them(databases: Databases) -> None:
+    """A receiver of post_migrate that is not Django's is called each time, for the same apps, and finds the same rows."""
+    counts = compare(databases("memory"), first=100, rounds=10, FLUSHED_RECEIVERS="note_call make_room")
+
+    assert counts["stock"] == 0
+    assert counts["kept"] == 0
+
+
+def test_receivers_that_only_write_rows_need_not_be_called(databases: Databases) -> None:
+    """What a receiver has written stays, without another call, if the project says that it does nothing else."""
+    told = run("scenarios.py", "row_receiver", databases=databases("memory"), FLUSHED_RECEIVERS="make_room note_call")
+
+    assert told["untouched"] == [told["first"][0], []]
+    assert told["changed"] == told["first"]
+    assert told["first"][1]
+
+
+def test_a_project_that_replaces_the_tear_down_keeps_its_own(databases: Databases) -> None:
+    assert run("scenarios.py", "replaced", databases=databases("memory")) == {"is_replaced": True, "is_put_back": True}
+
+
+@ON_SERVERS
+def test_names_the_session_that_is_waited_for(kind: str, databases: Databases) -> None:
+    """Where Django would wait, an error names the other session after the time given, without values of its statement."""
+    told = run("scenarios.py", "blocked", databases=databases(kind))
+
+    message = told["message"]
+    assert 'The database of "default" could not be emptied after' in message
+    assert "Tests.test_something within 1 s, as it is locked:" in message
+    assert "  session " in message
+    assert "(user " in message
+    assert "secret" not in message
+    if kind == "postgresql":
+        assert "idle in transaction" in message
+        assert "holds locks on library_room" in message
+        assert "INSERT INTO library_room" in message
+    assert 0.9 < told["took"] < 30
+    assert told["state"] == [False, True]
+    assert told["rooms"] == 0
+
+
+def test_a_locked_file_is_an_error_as_with_django(databases: Databases) -> None:
+    """On SQLite, rows that another connection has not committed are not overlooked."""
+    told = run("scenarios.py", "blocked", databases=databases("file"))
+
+    assert "as it is locked:" in told["message"]
+    assert "another connection" in told["message"]
+    assert told["rooms"] == 0
+
+
+@SHARED
+def test_rows_committed_in_time_are_emptied(kind: str, databases: Databases) -> None:
+    """What another session has written and not committed yet is waited for, and emptied."""
+    assert run("scenarios.py", "waited_for", databases=databases(kind))["rooms"] == 0
+
+
+@ON_SERVERS
+def test_a_reader_does_not_block(kind: str, databases: Databases) -> None:
+    """A transaction that has only read, for which TRUNCATE would wait, is no obstacle."""
+    assert run("scenarios.py", "read_elsewhere", databases=databases(kind))["rooms"] == 0
+
+
+@ON_SERVERS
+def test_limits_of_the_session_are_put_back(kind: str, databases: Databases) -> None:
+    told = run("scenarios.py", "limits", databases=databases(kind))
+
+    assert told["after"] == told["before"]
+
+
+@ON_POSTGRESQL
+def test_a_large_table_is_truncated(kind: str, databases: Databases) -> None:
+    """A table with many rows, or many dead ones, gets a new file; one with few does not."""
+    told = run("scenarios.py", "large", databases=databases(kind))
+
+    assert told["rows"] == [0, 0]
+    ((room, author),) = told["sizes"]
+    assert room == 0
+    assert author > 0
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("scenario", ["trigger", "immediate_key"])
+def test_truncates_where_delete_would_be_another_thing(scenario: str, kind: str, databases: Databases) -> None:
+    """Triggers do not fire, and keys that are checked at once do not matter, as with Django's TRUNCATE."""
+    told = run("scenarios.py", scenario, databases=databases(kind))
+
+    assert (told["ways"], told["rooms"], told["authors"]) == ([], 0, 0)
+
+
+@pytest.mark.parametrize("kind", ["memory", "mysql"])
+def test_django_empties_tables_with_triggers(kind: str, databases: Databases) -> None:
+    """Where Django deletes, and triggers fire in its order, its own flush is used."""
+    told = run("scenarios.py", "trigger", databases=databases(kind))
+
+    assert (told["ways"], told["rooms"]) == (["django"], 0)
+
+
+def test_refuses_what_django_refuses(databases: Databases) -> None:
+    """A table that is not emptied and refers to one that is: TRUNCATE is refused, and so the error is Django's."""
+    assert "couldn't be flushed" in run("scenarios.py", "outsider", databases=databases("postgresql"))["message"]
+
+
+@EVERYWHERE
+def test_tables_that_come_and_go(kind: str, databases: Databases) -> None:
+    """A table that was dropped is no error, and one that is there again is emptied."""
+    told = run("scenarios.py", "missing_table", databases=databases(kind))
+
+    assert (told["rooms"], told["friends"]) == (0, 0)
+
+
+def test_the_projects_own_command_is_used(databases: Databases) -> None:
+    """A ``flush`` command of the project is called, whatever it does."""
+    told = run("scenarios.py", "own_command", databases=databases("memory"), FLUSHED_APPS="emptier")
+
+    assert (told["rooms"], told["authors"]) == (1, 0)
+
+
+def test_is_left_to_django_within_a_transaction(databases: Databases) -> None:
+    """In a transaction that a test has left open, Django does what it does."""
+    told = run("scenarios.py", "in_a_transaction", databases=databases("memory"))
+
+    assert (told["ways"], told["rooms"]) == (["django"], 0)
+
+
+@EVERYWHERE
+def test_takes_few_statements(kind: str, databases: Databases) -> None:
+    """One table written costs a few statements, however many tables and apps there are, and is put back in the end."""
+    told = run("scenarios.py", "queries", databases=databases(kind))
+
+    assert told["ours"] <= 18
+    assert told["ours"] < told["django's"] / 2
+    assert told["is_put_back"]

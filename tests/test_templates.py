@@ -1,0 +1,344 @@
+"""Test databases from templates: never stale, never poisoned, and nothing left behind, on every kind of database."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from tests.projects import Project
+from tests.test_worker_databases import Server
+
+KINDS = ["memory", "file", "postgres_url", "mysql_url"]
+SQLITE = "django.db.backends.sqlite3"
+TEMPLATE = "from its template"
+ROWS = """
+import os, pathlib
+from django.db import migrations
+
+def add(apps, schema_editor):
+    items = apps.get_model("shop", "Item").objects.using(schema_editor.connection.alias)
+    for name in pathlib.Path("names.txt").read_text().split():
+        items.create(name=name + os.environ.get("ENDING", ""))
+    with open(os.environ["COUNTED"], "a") as file:
+        file.write("x")
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0001_initial")]
+    operations = [migrations.RunPython(add, migrations.RunPython.noop)]
+"""
+FIELD = """
+from django.db import migrations, models
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0002_rows")]
+    operations = [migrations.AddField("Item", "price", models.IntegerField(null=True))]
+"""
+TESTS = """
+import os
+from django.db import connection
+from django.test import SimpleTestCase, TestCase, TransactionTestCase
+from shop.models import Item
+
+class Reads(TestCase):
+    def test_rows(self):
+        names = sorted(map(str, Item.objects.all()))
+        self.assertEqual(names, sorted(os.environ.get("EXPECTED", "green red").split()))
+        Item.objects.create(name="blue")
+
+    def test_columns(self):
+        with connection.cursor() as cursor:
+            columns = {column.name for column in connection.introspection.get_table_description(cursor, "shop_item")}
+        self.assertEqual("price" in columns, os.environ.get("PRICE") == "1")
+
+class Writes(TransactionTestCase):
+    def test_left(self):
+        Item.objects.create(name="left")
+        with connection.schema_editor() as editor:
+            editor.execute("CREATE TABLE left_behind (id integer)")
+
+class Plain(SimpleTestCase):
+    def test_nothing(self):
+        pass
+"""
+
+
+class Case:
+    """The project on one kind of database."""
+
+    def __init__(self, project: Project, kind: str, server: Server | None) -> None:
+        self.project, self.kind, self.server = project, kind, server
+        self.counted = project.folder / "counted"
+        self.counted.touch()
+
+    def run(self, *arguments: str, **environment: str) -> Any:
+        return self.project.run("--keepdb", *arguments, COUNTED=str(self.counted), **environment)
+
+    def passes(self, *arguments: str, **environment: str) -> bool:
+        """Run, which must pass, and return whether the database came from a template."""
+        before = self.builds
+        result = self.run(*arguments, **environment)
+        assert result.returncode == 0, result.stdout + result.stderr
+        came = TEMPLATE in result.stdout + result.stderr
+        assert came == (self.builds == before), result.stdout + result.stderr
+        return came
+
+    @property
+    def builds(self) -> int:
+        return len(self.counted.read_text())
+
+    @property
+    def left(self) -> set[str]:
+        """What is there on the server or beside the project, templates and clean clones apart."""
+        names = self.server.made() if self.server else {path.name for path in self.project.folder.glob("test*.sqlite3")}
+        return {name for name in names if "_tk" not in name}
+
+
+@pytest.fixture(params=KINDS)
+def case(project: Project, request: pytest.FixtureRequest) -> Iterator[Case]:
+    kind = request.param
+    project.write({"shop/migrations/0002_rows.py": ROWS, "names.txt": "red green"})
+    project.tests(TESTS)
+    server = None
+    if kind.endswith("_url"):
+        server = Server(request.getfixturevalue(kind))
+        server.drop_all()
+        project.settings(f"DATABASES = {{'default': {server.settings!r}}}")
+    elif kind == "file":
+        project.settings("DATABASES['default']['TEST'] = {'NAME': 'test.sqlite3'}")
+    yield Case(project, kind, server)
+    if server is not None:
+        server.drop_all()
+
+
+READS = "shop.tests.test_shop.Reads"
+
+
+def test_the_second_run_has_a_copy(case):
+    """No migration runs, and what the tests of the first run have committed or created is not there."""
+    assert not case.passes()
+    assert case.passes()
+    assert case.passes("--parallel=2")
+    assert case.passes(READS)
+
+
+def test_a_test_without_database_makes_none(case):
+    result = case.run("shop.tests.test_shop.Plain")
+    assert result.returncode == 0, result.stderr
+    assert case.builds == 0
+    assert not case.left
+
+
+def test_migrations_come_change_and_go(case):
+    """A migration that is added, edited or removed leads to a new database; one that is back, to the old template."""
+    field = case.project.folder / "shop/migrations/0003_price.py"
+    rows = case.project.folder / "shop/migrations/0002_rows.py"
+    assert not case.passes(READS)
+    case.project.write({str(field): FIELD})
+    assert not case.passes(READS, PRICE="1")
+    assert case.passes(READS, PRICE="1")
+    field.unlink()
+    assert case.passes(READS)
+    rows.write_text(rows.read_text().replace(".split()", ".split()[:1]"))
+    assert not case.passes(READS, EXPECTED="red")
+    case.project.write({str(field): FIELD})
+    assert not case.passes("--parallel=2", READS, PRICE="1", EXPECTED="red")
+    case.project.write({str(rows): ROWS})
+    assert case.passes("--parallel=2", READS, PRICE="1")
+
+
+def test_what_migrations_read_belongs_to_the_template(case):
+    """A file and a variable that a migration reads lead to another database when they change, and back."""
+    assert not case.passes(READS)
+    assert not case.passes(READS, ENDING="!", EXPECTED="red! green!")
+    assert case.passes(READS)
+    case.project.write({"names.txt": "red green white"})
+    assert not case.passes(READS, EXPECTED="red green white")
+    case.project.write({"names.txt": "red green"})
+    assert case.passes(READS)
+
+
+def test_the_cause_is_told(case):
+    """At -v 2, why a database was built."""
+    assert "there is no template yet" in case.run("-v2", READS).stderr
+    case.project.write({"shop/migrations/0003_price.py": FIELD})
+    assert "shop/0003_price is new" in case.run("-v2", READS, PRICE="1").stderr
+    case.project.write({"names.txt": "red"})
+    result = case.run("-v2", READS, PRICE="1", EXPECTED="red")
+    assert "names.txt has changed" in result.stderr, result.stderr
+
+
+def test_only_so_many_templates_are_kept(case):
+    """Those that were used longest ago go."""
+    case.project.settings('TESTKIT = {"TEMPLATES_KEPT": 2}')
+    for ending in "abc":
+        assert not case.passes(READS, ENDING=ending, EXPECTED=f"red{ending} green{ending}")
+    assert case.passes(READS, ENDING="b", EXPECTED="redb greenb")
+    assert not case.passes(READS, ENDING="a", EXPECTED="reda greena")
+
+
+def test_without_templates_each_run_migrates(case):
+    """--no-templates: also where the database is SQLite's."""
+    for number in (1, 2):
+        result = case.project.run("--no-templates", READS, COUNTED=str(case.counted))
+        assert result.returncode == 0, result.stderr
+        assert case.builds == number
+    assert not list((case.project.folder / ".testkit").glob("templates/*/*"))
+    assert not case.left
+
+
+def test_two_runs_at_once_do_not_meet(case):
+    """Both pass, with and without a template, and leave nothing but that."""
+    case.project.tests(TESTS.replace("import os\n", "import os, time\n", 1).replace(
+        'Item.objects.create(name="left")', 'Item.objects.create(name="left"); time.sleep(0.5)'
+    ))  # fmt: skip
+    for _ in range(3):
+        with ThreadPoolExecutor() as pool:
+            done = list(pool.map(lambda flags: case.run(*flags), [["--xunit-file=a.xml"], ["--parallel=2"]]))
+        assert [result.returncode for result in done] == [0, 0], "\n".join(result.stderr for result in done)
+    if case.kind != "file":  # whose database --keepdb leaves, as Django does
+        assert not case.left
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_run_spoils_nothing(seed, case):
+    """Whenever a run is killed, the next one is right, and nothing but the template is left."""
+    drawn = random.Random(f"{case.kind}{seed}")
+    for _ in range(4):
+        flags = drawn.choice([[], ["--parallel=2"]])
+        process = case.project.start("--keepdb", *flags, COUNTED=str(case.counted))
+        time.sleep(drawn.uniform(0.2, 1.6))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if drawn.random() < 0.3:
+            case.project.write({"names.txt": drawn.choice(["red green", "green red"])})
+    result = case.run()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert case.run("--parallel=2").returncode == 0
+    if case.kind != "file":
+        assert not case.left
+    if case.server:
+        assert not [name for name in case.server.made() if "_b" in name.rpartition("_tk")[2]]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_on_a_server(how, case):
+    """Without --keepdb, whether it comes while the database is built, or while tests run."""
+    if case.server is None:
+        pytest.skip("files and memory are the process's own")
+    for seconds in (0.6, 0.9, 1.2, 1.8):
+        process = case.project.start(COUNTED=str(case.counted))
+        time.sleep(seconds)
+        process.send_signal(how)
+        process.communicate(timeout=60)
+        assert not case.server.made()
+
+
+def test_a_damaged_template_is_built_anew(project):
+    """Its file is cut: the run says so, and makes another."""
+    project.write({"shop/migrations/0002_rows.py": ROWS, "names.txt": "red green"})
+    project.tests(TESTS)
+    case = Case(project, "memory", None)
+    assert not case.passes(READS)
+    [file] = project.folder.glob(".testkit/templates/*/*.sqlite3")
+    file.write_bytes(file.read_bytes()[:5000])
+    assert not case.passes(READS)
+    assert case.passes(READS)
+
+
+def test_the_cache_may_be_deleted(case):
+    """At any time: what is on a server is known from there."""
+    assert not case.passes(READS)
+    for path in sorted((case.project.folder / ".testkit").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    assert case.passes(READS) == bool(case.server)
+
+
+def test_a_database_of_somebody_else_is_left_alone(case):
+    """With --keepdb the run takes another name, and says so."""
+    if case.server is None:
+        pytest.skip("for files, Django's question is asked")
+    case.server.create(case.server.base)
+    result = case.run("-v2", READS)
+    assert result.returncode == 0, result.stderr
+    assert f"{case.server.base}_r1" in result.stderr
+    assert case.left == {case.server.base}
+
+
+def test_a_file_of_somebody_else_is_asked_for(project):
+    """--noinput lets it be replaced, as Django does; else it is asked for, and without an answer left as it is."""
+    project.write({"shop/migrations/0002_rows.py": ROWS, "names.txt": "red green"})
+    project.settings("DATABASES['default']['TEST'] = {'NAME': 'test.sqlite3'}")
+    project.tests(TESTS)
+    case = Case(project, "file", None)
+    assert not case.passes(READS)
+    file = project.folder / "test.sqlite3"
+    with suppress(FileNotFoundError):
+        file.unlink()
+    file.write_text("mine")
+    assert project.run(READS, COUNTED=str(case.counted)).returncode != 0
+    assert file.read_text() == "mine"
+    result = project.run(READS, "--noinput", COUNTED=str(case.counted))
+    assert result.returncode == 0, result.stderr
+    assert not file.exists()
+
+
+def test_caches_are_as_migrate_leaves_them(project):
+    """No content type is cached before the first test, so tests count the same queries."""
+    project.tests("""
+    from django.contrib.contenttypes.models import ContentType
+    from django.test import TestCase
+    from shop.models import Item
+    class Cached(TestCase):
+        def test_it(self):
+            with self.assertNumQueries(1):
+                ContentType.objects.get_for_model(Item)
+    """)
+    for front in ("stock", "testkit", "testkit"):
+        result = project.run("shop", front=front)
+        assert result.returncode == 0, result.stderr
+
+
+def test_receivers_are_called_in_each_process(project):
+    """Those that are named run for a copy as they do after migrate."""
+    project.write(
+        {
+            "shop/apps.py": """
+            import os
+            from django.apps import AppConfig
+            from django.db.models.signals import post_migrate
+            called = []
+            def remember(app_config, using, **_):
+                called.append((app_config.label, using))
+            class ShopConfig(AppConfig):
+                name = "shop"
+                def ready(self):
+                    post_migrate.connect(remember, sender=self)
+            """
+        }
+    )
+    project.settings('TESTKIT = {"POST_MIGRATE_RECEIVERS": ["shop.apps.remember"]}')
+    project.tests("""
+    from django.test import TestCase
+    from shop.apps import called
+    class Called(TestCase):
+        def test_it(self): self.assertIn(("shop", "default"), called)
+    """)
+    for _ in range(2):
+        result = project.run()
+        assert result.returncode == 0, result.stderr
+    assert TEMPLATE in result.stdout + result.stderr
+
+
+def test_show_fingerprint_explains(case):
+    result = case.run("--show-fingerprint")
+    assert result.returncode == 0, result.stderr
+    assert "shop/0002_rows" in result.stdout
+    assert case.builds == 0
+    assert "no secret" not in result.stdout
