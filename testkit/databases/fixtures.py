@@ -56,9 +56,11 @@ class Bundle(NamedTuple):
             with transaction.atomic(using=connection.alias):
                 if not self._fits(connection):
                     return False
-                self._save_objects(connection)
+                if self.objects:
+                    self._save_objects(connection)
                 put(connection, self.snapshot)
-                connection.check_constraints(table_names={each.object._meta.db_table for each in self.objects})
+                if self.objects:
+                    connection.check_constraints(table_names={each.object._meta.db_table for each in self.objects})
                 _reset_sequences(connection, self.models)
         except (CannotRestore, DatabaseError, ValueError):
             return False  # and what it is, loaddata says
@@ -221,7 +223,7 @@ def _bundle(connection: BaseDatabaseWrapper, command: _Command, empty: set[str])
     others = {model._meta.db_table for model in saved_again} | through_tables(saved_again).keys()
     relations = through_tables(models)
     tables = [table for table in {**watched.written, **relations} if table not in others]
-    if not empty.issuperset(tables):
+    if not empty.issuperset(tables) or through_tables(models - saved_again).keys() & others:
         raise CannotRestore("something else than the loaded objects was written")
     snapshot = take(connection, tables, relations)
     _check_counts(snapshot, command.saved)

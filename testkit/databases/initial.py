@@ -51,9 +51,9 @@ class Contents:
     def restore(self, connection: BaseDatabaseWrapper, load: Callable[[str], None]) -> None:
         """Put the rows into a database that was flushed.
 
-        Where they are still there, nothing is to be done. Into a database with other rows in these tables (``flush``
-        makes content types and permissions again, with other numbers) they are loaded as Django loads them; where that
-        fails, which is what Django leaves it at, they take the place of the others.
+        Tables that still have them are left alone. Into a database with other rows in these tables (``flush`` makes
+        content types and permissions again, with other numbers) they are loaded as Django loads them; where that fails,
+        which is what Django leaves it at, they take the place of the others.
 
         Args:
             connection: the database's.
@@ -62,17 +62,20 @@ class Contents:
         tables = self._snapshot.filled()
         if not self._is_by_rows(tables):
             load(self.text(connection))
-        elif not filled(connection, (table.name for table in tables)):
-            try:
-                put(connection, self._snapshot)
-            except (CannotRestore, DatabaseError, ValueError):
-                load(self.text(connection))
-        elif not has_rows_of(connection, tables):
+            return
+        there = filled(connection, (table.name for table in tables))
+        if there and not has_rows_of(connection, [table for table in tables if table.name in there]):
             try:
                 load(self.text(connection))
             except IntegrityError:
                 put(connection, self._snapshot, replace=True)
                 _forget_content_types()
+            return
+        missing = Snapshot(self._snapshot.family, tuple(table for table in tables if table.name not in there))
+        try:
+            put(connection, missing)
+        except (CannotRestore, DatabaseError, ValueError):
+            load(self.text(connection))
 
     def _is_by_rows(self, tables: Iterable[Any]) -> bool:
         from django.apps import apps

@@ -12,8 +12,6 @@ _inherited: list[Any] = []
 
 def hold(driver: Any) -> None:
     """Note a connection that forked processes must not use."""
-    if not _open and not _inherited:
-        os.register_at_fork(after_in_child=_leave_to_parent)
     _open.append(driver)
     with suppress(AttributeError, OSError):
         os.set_inheritable(driver.fileno(), False)
@@ -38,3 +36,7 @@ def _leave_to_parent() -> None:
 def let_go(driver: Any) -> None:
     """Forget a connection that is about to be closed."""
     _open[:] = [each for each in _open if each is not driver]
+
+
+if hasattr(os, "register_at_fork"):  # where processes are forked
+    os.register_at_fork(after_in_child=_leave_to_parent)

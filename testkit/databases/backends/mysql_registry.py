@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from django.db import DatabaseError
 
-import testkit
 from testkit.core.errors import TestkitError
 from testkit.databases.backends.mysql_session import Administration, quoted
 
@@ -94,9 +93,9 @@ class Registry:
 
     def put(self, entry: Entry) -> None:
         """Note a database, whatever was known of it."""
-        columns = "name, state, template, run, holder, version"
-        statement = f"REPLACE INTO {self._in_values} ({columns}) VALUES (%s, %s, %s, %s, %s, %s)"
-        values = [entry.name, entry.state.value, *entry[2:], testkit.__version__]
+        columns = "name, state, template, run, holder"
+        statement = f"REPLACE INTO {self._in_values} ({columns}) VALUES (%s, %s, %s, %s, %s)"
+        values = [entry.name, entry.state.value, *entry[2:]]
         with self.locked():
             try:
                 self._server.run(statement, values)
@@ -161,7 +160,7 @@ class Registry:
         self._server.run(
             f"CREATE TABLE IF NOT EXISTS {self._table} ("
             "name VARCHAR(64) NOT NULL PRIMARY KEY, state VARCHAR(16) NOT NULL, template VARCHAR(64) NOT NULL, "
-            "run VARCHAR(64) NOT NULL, holder BIGINT UNSIGNED NOT NULL, version VARCHAR(32) NOT NULL, "
+            "run VARCHAR(64) NOT NULL, holder BIGINT UNSIGNED NOT NULL, "
             "used DOUBLE NULL, description LONGTEXT NULL, contents LONGBLOB NULL"
             ") ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
         )
