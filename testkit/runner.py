@@ -268,7 +268,7 @@ class TestkitRunnerMixin(_Base):
         ends = self._databases.why_to_end
         # In the place of unittest's TextTestRunner: whatever a project's run_suite does around it is kept.
         self.test_runner = cast(Any, lambda **_: SimpleNamespace(run=lambda suite: session.run(suite, workers, ends)))
-        with self._databases.surrounding_tests(are_here=not is_parallel):
+        with self._databases.surrounding_tests(are_here=not is_parallel, hear=session.hear):
             return super().run_suite(suite, **kwargs)
 
     def _needs_fresh_databases(self, suite: Any) -> bool:

@@ -75,7 +75,7 @@ def mariadb_server(*, durable: bool = False) -> Iterator[str]:
     mariadbd = find("mariadbd", folders=["/usr/sbin"], package="mariadb-server")
     with server_folder() as folder:
         socket = folder / "socket"
-        options = ["--no-defaults", f"--datadir={folder / 'data'}", "--innodb-log-file-size=8M"]
+        options = ["--no-defaults", f"--datadir={folder / 'data'}", f"--tmpdir={folder}", "--innodb-log-file-size=8M"]
         prepare(folder, [install_db, *options, "--auth-root-authentication-method=normal", "--skip-test-db"])
         command = [
             *(mariadbd, *options, f"--socket={socket}", f"--pid-file={folder / 'pid'}"),

@@ -1,4 +1,4 @@
-"""Who holds a connection: which thread, opened where and by which test; and tear-down that says so and goes on.
+"""Who holds a connection: which thread, opened where and by which test; and tear-down that says so.
 
 Django's run fails when something is still connected to a test database that is to be dropped (PostgreSQL), or waits for
 ever (MySQL, MariaDB), and does not say what it is.
@@ -12,9 +12,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -23,21 +22,16 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from testkit.core.clock import clock
-from testkit.core.errors import TestkitError
 from testkit.core.events import Fact, FixtureFinished, FixtureStarted, TestFinished, TestStarted
-from testkit.databases.leftovers import end_sessions
 from testkit.databases.targets import family_of, target_of
 from testkit.queries.origins import find_origin, is_own_code
 
-LOCK_WAIT = 2
-"""Seconds that MySQL and MariaDB wait for the locks that others have on a database that is to be dropped."""
 GOING = 0.5
 """Seconds in which a session ends whose connection has just been closed."""
 _MOST = 500
 """At so many connections, those that are closed or gone are forgotten."""
 _SHOWN_QUERY = 120
 _SHOWN_FRAMES = 3
-_LOCK_TIMED_OUT = 1205  # ER_LOCK_WAIT_TIMEOUT
 
 
 class _Holder(NamedTuple):
@@ -201,17 +195,6 @@ class _Session(NamedTuple):
     query: str
 
 
-def blockers(connection: BaseDatabaseWrapper, name: str) -> list[str]:
-    """Return a line for each other session at the database ``name`` of the server of ``connection``.
-
-    Sessions of this process are told by thread and test, others by what the server says of them. What the values in a
-    query are is not told.
-    """
-    creation: Any = connection.creation
-    with creation._nodb_cursor() as cursor:
-        return [_tell(connection, session) for session in _sessions(connection, cursor, name)]
-
-
 def _sessions(connection: BaseDatabaseWrapper, cursor: Any, name: str) -> list[_Session]:
     match family_of(connection):
         case "postgresql":
@@ -267,107 +250,42 @@ def _masked(connection: BaseDatabaseWrapper, query: str) -> str:
 # Tear-down
 
 
-@contextmanager
-def explained(to_drop: Iterable[BaseDatabaseWrapper], tell: Callable[[str], None]) -> Iterator[None]:
-    """Let Django drop test databases for the block, also those that something is connected to: it is named, and ended.
+def explain_sessions(connection: BaseDatabaseWrapper, name: str, tell: Callable[[str], None]) -> None:
+    """Tell who is still connected to the database ``name``, which is to be dropped, if that keeps it from being dropped.
 
-    Sessions that end within ``GOING`` seconds are not told. Only this user's own are ended.
+    On PostgreSQL anybody does, on MySQL and MariaDB a transaction. Sessions that end within ``GOING`` seconds are not
+    told. Whoever drops the database ends this user's own; to drop one that others are connected to fails.
 
     Args:
-        to_drop: a connection for each test database.
-        tell: gets a text for each database that something has kept open.
-
-    Raises:
-        TestkitError: a database cannot be dropped all the same; who is connected to it is named.
+        connection: of the alias whose test database it is.
+        name: of the database.
+        tell: gets the text.
     """
-    with ExitStack() as stack:
-        for connection in to_drop:
-            if family_of(connection) in {"postgresql", "mysql"}:
-                explain = partial(_drop, connection, connection.creation._destroy_test_db, tell)  # type: ignore[attr-defined]
-                stack.enter_context(_replaced(connection.creation, "_destroy_test_db", explain))
-        yield
+    creation: Any = connection.creation
+    if family_of(connection) not in {"postgresql", "mysql"}:
+        return
+    with creation._nodb_cursor() as cursor:
+        deadline = clock.seconds() + GOING
+        while held := _holding(connection, cursor, name):
+            if clock.seconds() > deadline:
+                lines = "".join(f"\n- {_tell(connection, session)}" for session in held)
+                tell(
+                    f'the test database {name} of "{connection.alias}" was to be dropped and still in use by:{lines}\n'
+                    "Such sessions are ended. End threads in the tests that start them, and let a thread close what it "
+                    "has opened: connections.close_all()"
+                )
+                return
+            time.sleep(GOING / 20)
 
 
-def _drop(
-    connection: BaseDatabaseWrapper,
-    drop: Callable[..., None],
-    tell: Callable[[str], None],
-    name: str,
-    *args: Any,
-    **kwargs: Any,
-) -> None:
-    """Drop the database ``name`` by Django's ``drop``, and end the sessions that keep it from that."""
-    is_postgres = family_of(connection) == "postgresql"
-    prepare = partial(_free, connection, name, tell) if is_postgres else _bound_wait
-    for is_last in (True,) if is_postgres else (False, True):
-        try:
-            with _preparing(connection.creation, prepare):
-                drop(name, *args, **kwargs)
-            return
-        except DatabaseError as error:
-            held = blockers(connection, name)
-            if not held:
-                raise
-            if is_last:
-                raise TestkitError(
-                    f'the test database {name} of "{connection.alias}" cannot be dropped: {str(error).strip()}'
-                    f"\nConnected to it: {_listed(held)}"
-                ) from error
-        _end(connection, name, held, tell)
-
-
-def _free(connection: BaseDatabaseWrapper, name: str, tell: Callable[[str], None], cursor: Any) -> None:
-    """End what is connected to ``name``: PostgreSQL would wait for 5 s and then refuse."""
-    deadline = clock.seconds() + GOING
-    while sessions := _sessions(connection, cursor, name):
-        if clock.seconds() > deadline:
-            _end(connection, name, [_tell(connection, session) for session in sessions], tell)
-            return
-        time.sleep(GOING / 20)
-
-
-def _bound_wait(cursor: Any) -> None:
-    """Let MySQL and MariaDB not wait for ever for a transaction in another thread, of which nobody knows."""
-    cursor.execute("SET SESSION lock_wait_timeout = %s", [LOCK_WAIT])
-
-
-def _end(connection: BaseDatabaseWrapper, name: str, held: list[str], tell: Callable[[str], None]) -> None:
-    tell(
-        f'the test database {name} of "{connection.alias}" was to be dropped and still in use; ended were: {_listed(held)}'
-        "\nEnd threads in the tests that start them, and let a thread close what it has opened: connections.close_all()"
-    )
-    end_sessions(connection, name)
-
-
-def _listed(lines: list[str]) -> str:
-    return "".join(f"\n- {line}" for line in lines)
-
-
-@contextmanager
-def _preparing(creation: Any, prepare: Callable[[Any], None]) -> Iterator[None]:
-    """Let the first administrative cursor of the block be prepared by ``prepare``."""
-    nodb_cursor = creation._nodb_cursor
-
-    @contextmanager
-    def prepared() -> Iterator[Any]:
-        vars(creation)["_nodb_cursor"] = nodb_cursor  # what prepares may need one for itself
-        with nodb_cursor() as cursor:
-            prepare(cursor)
-            yield cursor
-
-    with _replaced(creation, "_nodb_cursor", prepared):
-        yield
-
-
-@contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Give ``owner`` an attribute of its own in the place of its class's, for the block."""
-    before = vars(owner).get(name)
-    vars(owner)[name] = value
+def _holding(connection: BaseDatabaseWrapper, cursor: Any, name: str) -> list[_Session]:
+    """Return the sessions that keep the database ``name`` from being dropped."""
+    sessions = _sessions(connection, cursor, name)
+    if family_of(connection) == "postgresql" or not sessions:
+        return sessions
     try:
-        yield
-    finally:
-        if before is None:
-            vars(owner).pop(name, None)
-        else:
-            vars(owner)[name] = before
+        cursor.execute("SELECT trx_mysql_thread_id FROM information_schema.innodb_trx")
+    except DatabaseError:  # no privilege to ask (PROCESS)
+        return []
+    busy = {number for (number,) in cursor.fetchall()}
+    return [session for session in sessions if session.number in busy]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 from django.utils.module_loading import import_string
 
+from testkit.core.bus import Listener
 from testkit.core.clock import clock
 from testkit.databases.options import DatabaseOptions
 from testkit.databases.targets import family_of, is_in_memory, name_of, shown
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from testkit.databases.templates import Tell, Templates
 
 
-def templates(options: DatabaseOptions, cache: Path, *, keepdb: bool, tell: Tell) -> Templates:
+def templates(options: DatabaseOptions, cache: Path, *, keepdb: bool, tell: Tell, say: Tell) -> Templates:
     """Return the templates of a run; the arguments are those of :class:`testkit.databases.templates.Templates`."""
     from testkit.databases.templates import Templates  # here, as a run without databases needs nothing of it
 
-    return Templates(options, cache, keepdb=keepdb, tell=tell)
+    return Templates(options, cache, keepdb=keepdb, tell=tell, say=say)
 
 
 def surroundings(options: DatabaseOptions) -> Iterator[tuple[str, Any]]:
@@ -38,12 +39,11 @@ def surroundings(options: DatabaseOptions) -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def surrounded(options: DatabaseOptions) -> Iterator[None]:
-    """Open all :func:`surroundings` in this process."""
+def surrounded(options: DatabaseOptions) -> Iterator[list[Listener]]:
+    """Open all :func:`surroundings` in this process, and give those that have to hear the facts of the run."""
     with ExitStack() as stack:
-        for path, data in surroundings(options):
-            stack.enter_context(import_string(path)("", data))
-        yield
+        opened = [stack.enter_context(import_string(path)("", data)) for path, data in surroundings(options)]
+        yield [companion for companion in opened if companion is not None]
 
 
 @contextmanager

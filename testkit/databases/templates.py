@@ -27,6 +27,7 @@ from testkit.databases.backends import Backend, Template, backend_for
 from testkit.databases.backends.base import DIGEST_LENGTH
 from testkit.databases.dependencies.fingerprint import Fingerprint, difference, edited, fingerprint_of
 from testkit.databases.dependencies.inputs import Input, changed, recorded_inputs
+from testkit.databases.holders import explain_sessions
 from testkit.databases.migrations import conflicts
 from testkit.databases.options import DatabaseOptions
 from testkit.databases.targets import family_of, name_for_tests, real_one, shown, target_of
@@ -61,7 +62,7 @@ class Provided(NamedTuple):
 class Templates:
     """The templates of one run."""
 
-    def __init__(self, options: DatabaseOptions, cache: Path, *, keepdb: bool, tell: Tell) -> None:
+    def __init__(self, options: DatabaseOptions, cache: Path, *, keepdb: bool, tell: Tell, say: Tell) -> None:
         """Provide databases as ``options`` say.
 
         Args:
@@ -69,11 +70,12 @@ class Templates:
             cache: the absolute path of the folder of what runs remember.
             keepdb: whether templates may stay on servers.
             tell: gets a line for each database that was not made from a template, with the cause.
+            say: gets what the user should know in any case.
         """
         self._options = options
         self.cache = cache
         self._keepdb = keepdb or options.keep_templates
-        self._tell = tell
+        self._tell, self._say = tell, say
         self._backends: dict[str, Backend] = {}
         self._test_names: dict[str, Any] = {}
         self._numbers: dict[str, int] = {}
@@ -175,6 +177,8 @@ class Templates:
         for name in backend.sweep():
             self._tell(f"removed {name}, which a run that was killed has left")
         if not self._keeps(backend):
+            if backend.is_server and not backend.stranger(backend.run_name):
+                backend.drop(backend.run_name)  # a clean copy that --keepdb has left: Django would ask
             _refuse_conflicts(connection)
             with backend.building():
                 name = build()
@@ -322,6 +326,7 @@ class Templates:
         destroy = creation.destroy_test_db
 
         def drop(name: str, verbosity: int) -> None:
+            explain_sessions(connection, name, self._say)
             backend.release(name, made.template if made.is_kept else None)
 
         def destroy_test_db(old_name: Any = None, verbosity: int = 1, keepdb: bool = False, suffix: Any = None) -> None:

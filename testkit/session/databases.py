@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from testkit.core.bus import Listener
 from testkit.core.options import Options
 from testkit.databases import guard, provision
 from testkit.databases.options import CheckOptions, DatabaseOptions, GuardOptions
@@ -48,7 +49,11 @@ class Databases:
         """How the databases were made."""
         if self._templates is None:
             self._templates = provision.templates(
-                self._options[DatabaseOptions], CACHE.absolute(), keepdb=self._keepdb, tell=self._tell_cause
+                self._options[DatabaseOptions],
+                CACHE.absolute(),
+                keepdb=self._keepdb,
+                tell=self._tell_cause,
+                say=self._tell,
             )
         return self._templates
 
@@ -117,15 +122,20 @@ class Databases:
         return list(provision.surroundings(self._options[DatabaseOptions])) if self.provided else []
 
     @contextmanager
-    def surrounding_tests(self, *, are_here: bool) -> Iterator[None]:
-        """Be around the tests; ``are_here`` says that they run in this process.
+    def surrounding_tests(self, *, are_here: bool, hear: Callable[[Listener], None]) -> Iterator[None]:
+        """Be around the tests.
+
+        Args:
+            are_here: whether they run in this process.
+            hear: lets something hear the facts of the run.
 
         Raises:
             CommandError: the system checks beside them have failed.
         """
         with ExitStack() as stack:
             if are_here and self.provided:
-                stack.enter_context(provision.surrounded(self._options[DatabaseOptions]))
+                for companion in stack.enter_context(provision.surrounded(self._options[DatabaseOptions])):
+                    hear(companion)
             yield
         if self._beside is not None:
             self._beside.finish()

@@ -92,6 +92,10 @@ class Session:
         if self.options[QueryOptions].query_budgets == "off" and self.options[QueryOptions].update_query_budgets:
             self.notice("--update-query-budgets has no effect with --query-budgets=off")
 
+    def hear(self, listener: Listener) -> None:
+        """Let ``listener`` hear the facts from now on."""
+        self._bus.subscribe(listener)
+
     def notice(self, text: str) -> None:
         """Tell the user something about the run that is no fact of it."""
         if self._host.verbosity > 0:
