@@ -96,8 +96,12 @@ class Case:
     @property
     def left(self) -> set[str]:
         """What is there on the server or beside the project, templates and clean clones apart."""
-        names = self.server.made() if self.server else {path.name for path in self.project.folder.glob("test*.sqlite3")}
-        return {name for name in names if "_tk" not in name}
+        if self.server is None:
+            return {path.name for path in self.project.folder.glob("test*.sqlite3")}
+        clean: list[tuple[str]] = []
+        if f"{self.server.base}_tk_registry" in self.server.made():  # MySQL cannot rename: a clean clone has a run's name
+            clean = self.server.query(f"SELECT name FROM {self.server.base}_tk_registry.made_1 WHERE state = 'clean'")
+        return {name for name in self.server.made() if "_tk" not in name} - {name for (name,) in clean}
 
 
 @pytest.fixture(params=KINDS)
