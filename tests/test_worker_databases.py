@@ -341,8 +341,8 @@ def test_clones_on_a_server(server, project, on_server):
     assert not list((project.folder / ".testkit").glob("databases/*"))
 
 
-def test_a_clone_that_is_not_whole_is_no_clone(project, on_server):
-    """Where mysqldump cannot reach the server, the run says so, rather than run tests without tables."""
+def test_a_socket_may_be_given_in_options(project, on_server):
+    """Clones need no mysqldump, to which Django cannot say where such a socket is."""
     place = on_server("mysql_url")
     if not place.settings["HOST"].startswith("/"):
         pytest.skip("the server is not reached by a socket")
@@ -350,11 +350,7 @@ def test_a_clone_that_is_not_whole_is_no_clone(project, on_server):
     project.settings("DATABASES['default']['HOST'] = ''")
     project.tests(RECORDED)
     result = project.run(TWO, f"{MODULE}.A", f"{MODULE}.B")
-    assert result.returncode == 2
-    assert 'the test database of "default" cannot be cloned for worker 1' in result.stderr
-    # From 6.0 on Django says itself that mysqldump failed.
-    assert re.search(r"0 of \d+ tables were copied: mysqldump or mysql failed|error on mysqldump", result.stderr)
-    assert "Traceback" not in result.stderr
+    assert result.returncode == 0, result.stderr
     assert place.made() == set()
 
 
@@ -483,17 +479,17 @@ def test_the_next_run_removes_what_a_killed_one_has_left(server, project, on_ser
 
 
 @pytest.mark.parametrize("killed", [["--keepdb"], []], ids=["kept", "not kept"])
-def test_keepdb_leaves_the_database(killed, project, on_server):
-    """With --keepdb, the clones of a killed run are removed, and the database itself is used again and stays."""
+def test_keepdb_leaves_templates_alone(killed, project, on_server):
+    """Whether the killed run had --keepdb or not, what its tests have used is removed, and so is what the next ones use."""
     place = on_server("postgres_url")
     kill_a_run(project, *killed)
-    assert place.made() == {place.base, f"{place.base}_1", f"{place.base}_2"}
+    assert {name for name in place.made() if "_tk" not in name} == {place.base, f"{place.base}_1", f"{place.base}_2"}
     result = project.run(TWO, "--keepdb")
     assert result.returncode == 0, result.stderr
-    assert f"removed the databases of a run that was killed: {place.base}_1, {place.base}_2" in result.stderr
-    assert place.made() == {place.base}
+    assert "removed the databases of a run that was killed: " in result.stderr
     assert project.run(TWO, "--keepdb").returncode == 0
-    assert place.made() == {place.base}
+    assert place.made()
+    assert all(f"{place.base}_tk" in name for name in place.made())
 
 
 @pytest.mark.parametrize("server", ["files", "postgres_url"])
@@ -519,13 +515,13 @@ def test_what_was_there_before_is_not_removed_unasked(server, project, on_server
 
 
 def test_a_failed_set_up_is_cleared_up(project, on_server):
-    """What a run made whose migrations failed is removed by the next one, which asks nothing."""
+    """What a run made whose migrations failed is removed at once, and the next one asks nothing."""
     place = on_server("postgres_url")
     project.tests(WAITS)
     (project.folder / "go").touch()
     project.write({"shop/migrations/0002_rows.py": ROWS.replace('"red"', "schema_editor.no_such_thing")})
     assert project.run().returncode == 2
-    assert place.made() == {place.base}
+    assert place.made() == set()
     project.write({"shop/migrations/0002_rows.py": ROWS})
     result = project.run()
     assert result.returncode == 0, result.stderr

@@ -174,8 +174,9 @@ class Templates:
 
     def _create(self, connection: BaseDatabaseWrapper, build: Callable[..., str], given: Mapping[str, Any]) -> str:
         backend = self._backends[connection.alias]
-        for name in backend.sweep():
-            self._tell(f"removed {name}, which a run that was killed has left")
+        removed = list(backend.sweep())
+        if removed:
+            self._say(f"removed the databases of a run that was killed: {', '.join(sorted(removed))}")
         if not self._keeps(backend):
             if backend.is_server and not backend.stranger(backend.run_name):
                 backend.drop(backend.run_name)  # a clean copy that --keepdb has left: Django would ask
@@ -330,8 +331,8 @@ class Templates:
             backend.release(name, made.template if made.is_kept else None)
 
         def destroy_test_db(old_name: Any = None, verbosity: int = 1, keepdb: bool = False, suffix: Any = None) -> None:
-            # What is kept on a server are the template and clean clones, not what tests have used.
-            destroy(old_name, verbosity, keepdb and not backend.is_server, suffix)
+            # What is kept are the template and clean clones, not what tests have used.
+            destroy(old_name, verbosity, False, suffix)
 
         creation._destroy_test_db, creation.destroy_test_db = drop, destroy_test_db
 

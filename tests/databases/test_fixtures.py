@@ -203,30 +203,33 @@ del Thrice
     assert (by_django, ours) == (3, 2)
 
 
+HEARS_OBJECTS = """
+from django.db.models.signals import post_save
+heard = []
+def hear(sender, instance, raw, **kwargs): heard.append(str(sender))
+post_save.connect(hear, sender=Person)
+class ZTests(TransactionTestCase):
+    def test_1(self): note("heard", heard)
+"""
+HEARS_RELATIONS = """
+from django.db.models.signals import m2m_changed
+heard = []
+def hear(sender, instance, action, **kwargs): heard.append(action)
+m2m_changed.connect(hear, sender=Team.members.through)
+class ZTests(TransactionTestCase):
+    def test_1(self): note("heard", heard)
+"""
+OWN_WAY = """
+def own(self, *args, **kwargs):
+    self.name += "!"
+    return models.Model._save_table(self, *args, **kwargs)
+Person._save_table = own
+"""
 DIFFERENT: dict[str, tuple[list[dict[str, Any]], str, str]] = {
-    "a receiver": (
-        RICH,
-        "",
-        "from django.db.models.signals import post_save\nheard = []\n"  # noqa: ISC004 (it is one text)
-        "def hear(sender, instance, raw, **kwargs): heard.append(str(sender))\n"
-        "post_save.connect(hear, sender=Person)\n"
-        "class ZTests(TransactionTestCase):\n    def test_1(self): note('heard', heard)\n",
-    ),
-    "a receiver of relations": (
-        RICH,
-        "",
-        "from django.db.models.signals import m2m_changed\nheard = []\n"
-        "def hear(sender, instance, action, **kwargs): heard.append(action)\n"
-        "m2m_changed.connect(hear, sender=Team.members.through)\n"
-        "class ZTests(TransactionTestCase):\n    def test_1(self): note('heard', heard)\n",
-    ),
+    "a receiver": (RICH, "", HEARS_OBJECTS),
+    "a receiver of relations": (RICH, "", HEARS_RELATIONS),
     "numbers by the database": ([{"model": "shop.place", "fields": {"address": "x"}}], "", ""),
-    "its own way to be saved": (
-        RICH,
-        "def own(self, *args, **kwargs):\n    self.name += '!'\n    return models.Model._save_table(self, *args, **kwargs)\n"
-        "Person._save_table = own\n",
-        "",
-    ),
+    "its own way to be saved": (RICH, OWN_WAY, ""),
 }
 
 

@@ -141,6 +141,23 @@ def test_initial_data_is_there_after_tests_without_it(database, migrated, reques
             assert dump[table] == expected[name][table], (name, table)
 
 
+def test_tables_that_were_not_emptied_are_left_alone(migrated):
+    """Where a flush leaves the initial rows in some tables, the others are filled."""
+    migrated.tests(f"""{START}
+class BTests(Changing, TransactionTestCase):
+    def _fixture_teardown(self):
+        if self._testMethodName == "test_3":
+            return super()._fixture_teardown()
+        User.objects.all().delete()
+        for model in (Visit, Team, Person, Coded, Permission):
+            model.objects.all().delete()
+        Site.objects.filter(name="other").delete()
+""")
+    by_django, ours = check_like_django(migrated)
+    assert by_django > 0
+    assert ours == 0
+
+
 def test_rows_that_a_test_class_made_stay(migrated):
     """Rows that are there before a test are not removed."""
     migrated.tests(f"""{START}

@@ -40,6 +40,7 @@ class SqliteBackend(Backend):
         place = blake2b(base.encode(), digest_size=4).hexdigest()
         self._folder = path_below(cache, "templates", f"{connection.alias}-{place}")
         self._locks: dict[Path, int] = {}
+        self._left: list[str] = []
 
     def version(self) -> str:
         return f"SQLite {sqlite3.sqlite_version}"
@@ -61,11 +62,18 @@ class SqliteBackend(Backend):
             if descriptor is None:
                 return False
             self._locks[path] = descriptor
+            # What is there now in the name of this run is an earlier one's.
+            self._left += [file for mark in self._marks() for file in _swept(mark, sqlite_file(name))]
         return True
 
     def unlock(self) -> None:
         while self._locks:
-            os.close(self._locks.popitem()[1])
+            path, descriptor = self._locks.popitem()
+            path.unlink(missing_ok=True)  # while it is locked
+            os.close(descriptor)
+
+    def _marks(self) -> list[Path]:
+        return sorted((self.cache / "databases").glob("*"))
 
     def stranger(self, name: str) -> bool:
         if is_in_memory(name) or not sqlite_file(name).exists():
@@ -105,6 +113,8 @@ class SqliteBackend(Backend):
     def drop(self, name: str) -> None:
         if not is_in_memory(name):
             _remove(sqlite_file(name))
+            if self._mark_of(name) not in self._locks and name != self.run_name:
+                self._mark_of(name).unlink(missing_ok=True)
 
     def _leave(self, name: str) -> None:
         """Close Django's connection to a file, and write what its journal has into it."""
@@ -185,25 +195,17 @@ class SqliteBackend(Backend):
             with suppress(OSError):
                 if time.time() - part.stat().st_mtime > _LONGEST_WRITE:
                     part.unlink()
-        return [file for path in (self.cache / "databases").glob("*") for file in self._swept(path)]
-
-    def _swept(self, path: Path) -> Iterator[str]:
-        made = _read(path)
-        if made is None or self._mark_of(made["run"]) in self._locks:
-            return
-        descriptor = _locked(self._mark_of(made["run"]))
-        if descriptor is None:
-            return
-        try:
-            file = Path(made["file"])
-            if made["file"] == made["run"]:
-                return  # kept by --keepdb, or else the next run with this name replaces it
-            if file.exists() and _is_the_one(file, made["inode"]):
-                _remove(file)
-                yield made["file"]
-            path.unlink(missing_ok=True)
-        finally:
-            os.close(descriptor)
+        found, self._left = self._left, []
+        for mark in self._marks():
+            made = _read(mark)
+            run = Path(made["run"]) if made else None
+            if run is None or self._mark_of(str(run)) in self._locks:
+                continue
+            descriptor = _locked(self._mark_of(str(run)))
+            if descriptor is not None:
+                found += _swept(mark, run)
+                os.close(descriptor)
+        return found
 
 
 _HEADER = b"SQLite format 3\0"
@@ -214,14 +216,31 @@ _LONGEST_WRITE = 600.0
 def _locked(path: Path) -> int | None:
     """Return a descriptor of ``path`` that has it locked; None if another run has."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        # Of the open file, so that it is the forked processes' as well, and ends with the last of them.
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            # Of the open file, so that it is the forked processes' as well, and ends with the last of them.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        with suppress(FileNotFoundError):
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                return descriptor
+        os.close(descriptor)  # its last holder has removed it in between
+
+
+def _swept(mark: Path, run: Path) -> Iterator[str]:
+    """Remove the file that ``mark`` tells of, and the mark, if it was made for the run of that name; yield it."""
+    made = _read(mark)
+    if made is None or Path(made["run"]) != run:
+        return
+    file = Path(made["file"])
+    if file.exists() and _is_the_one(file, made["inode"]):
+        _remove(file)
+        yield made["file"]
+    if file != run:  # by whose mark it is locked
+        mark.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -115,7 +115,11 @@ def cleared_caches(db, random):
 
 def a_new_model(db, random):
     name = f"Passing{random.randint(0, 10**6)}"
-    type(name, (models.Model,), {"__module__": "library.models", "Meta": type("Meta", (), {"app_label": "library"})})
+    type(
+        name,
+        (models.Model,),
+        {"__module__": "library.models", "Meta": type("Meta", (), {"app_label": "library", "managed": False})},
+    )
 
 
 ANYWHERE = [
