@@ -71,7 +71,12 @@ class TestkitRunnerMixin(_Base):
         self._takes_all_labels = False
         self._flushes = False
         self._databases = Databases(
-            self.testkit_options, keepdb=self.keepdb, verbosity=self.verbosity, tell=self._notice
+            self.testkit_options,
+            keepdb=self.keepdb,
+            # Nothing here imports coverage.py unless it measures; `coverage run` has it imported.
+            is_covered=self.testkit_options[CoverageOptions].with_cov or "coverage" in sys.modules,
+            verbosity=self.verbosity,
+            tell=self._notice,
         )
         self._parallel: ParallelRun | None = None
         self._session: Session | None = None
@@ -248,10 +253,9 @@ class TestkitRunnerMixin(_Base):
 
     def run_checks(self, databases: Any) -> None:
         run = super().run_checks
-        covered = self.testkit_options[CoverageOptions].with_cov or "coverage" in sys.modules
         self._databases.run_checks(
             lambda: run(databases),
-            has_core=usable_cores() > max(self._workers, 1) and not covered and not self.pdb,
+            has_core=usable_cores() > max(self._workers, 1) and not self.pdb,
             flushes=self._flushes,
             is_parallel=self._workers > 1,
         )

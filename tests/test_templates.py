@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import time
@@ -99,7 +100,9 @@ class Case:
         if self.server is None:
             return {path.name for path in self.project.folder.glob("test*.sqlite3")}
         clean: list[tuple[str]] = []
-        if f"{self.server.base}_tk_registry" in self.server.made():  # MySQL cannot rename: a clean clone has a run's name
+        if (
+            f"{self.server.base}_tk_registry" in self.server.made()
+        ):  # MySQL cannot rename: a clean clone has a run's name
             clean = self.server.query(f"SELECT name FROM {self.server.base}_tk_registry.made_1 WHERE state = 'clean'")
         return {name for name in self.server.made() if "_tk" not in name} - {name for (name,) in clean}
 
@@ -195,6 +198,19 @@ def test_without_templates_each_run_migrates(case):
         assert case.builds == number
     assert not list((case.project.folder / ".testkit").glob("templates/*/*"))
     assert not case.left
+
+
+def test_keepdb_without_templates_is_djangos(case):
+    """The database stays, and the next run has it, with what migrations have made once."""
+    if case.kind == "memory":
+        pytest.skip("there is nothing that could stay")
+    for _ in range(2):
+        result = case.run("--no-templates", READS)
+        assert result.returncode == 0, result.stderr
+        assert case.builds == 1
+        assert len(case.left) == 1
+    assert case.run("--no-templates", READS, "--parallel=2").returncode == 0
+    assert len(case.left) == 1
 
 
 def test_two_runs_at_once_do_not_meet(case):
@@ -307,6 +323,24 @@ def test_caches_are_as_migrate_leaves_them(project):
     for front in ("stock", "testkit", "testkit"):
         result = project.run("shop", front=front)
         assert result.returncode == 0, result.stderr
+
+
+def test_coverage_has_the_lines_of_migrations(project):
+    """Each run with coverage migrates; by --keepdb a later one counts what is run when migrations are imported."""
+    project.write({"shop/migrations/0002_rows.py": ROWS, "names.txt": "red green"})
+    project.tests(TESTS)
+    case = Case(project, "memory", None)
+    flags = ["--with-cov", "--cover-json", READS]
+    lines = []
+    for number, keepdb in enumerate(([], [], ["--keepdb"], ["--keepdb"]), start=1):
+        result = project.run(*flags, *keepdb, COUNTED=str(case.counted))
+        assert result.returncode == 0, result.stderr
+        assert case.builds == min(number, 3)
+        files = json.loads((project.folder / "reports/coverage.json").read_text())["files"]
+        lines.append(files["shop/migrations/0002_rows.py"]["executed_lines"])
+    assert lines[0] == lines[1] == lines[2]
+    assert set(lines[3]) < set(lines[0])
+    assert len(lines[3]) >= 5
 
 
 def test_receivers_are_called_in_each_process(project):

@@ -9,10 +9,12 @@ is the same, ``loaddata`` does it.
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from copy import copy
+from types import FrameType
 from typing import Any, NamedTuple
 
 from django.core.management.commands import loaddata
@@ -31,6 +33,7 @@ _MOST_RECORDS = 3
 _HARMLESS = frozenset({"BEGIN", "COMMIT", "PRAGMA", "RELEASE", "ROLLBACK", "SAVEPOINT", "SET"})
 _CONSTANT = frozenset({dict, list, set, tuple, str, int, float, bool, bytes})
 """Defaults that are the same each time although they are called."""
+_CALLERS = frozenset({"django.core.management", "django.core.management.base"})
 _STEPS = ("save_base", "_save_parents", "_save_table", "_do_insert", "_do_update")
 
 
@@ -88,36 +91,33 @@ class Bundles:
         self._bundles: dict[Hashable, Bundle] = {}
         self._records: Counter[Hashable] = Counter()
 
-    def load(self, labels: tuple[str, ...], alias: str) -> None:
-        """Do what ``loaddata`` does with ``labels`` and the database of ``alias``.
+    def load(self, labels: tuple[str, ...], alias: str) -> bool:
+        """Do what ``loaddata`` does with ``labels`` and the database of ``alias``; return False if that is left to it.
 
         Raises:
             Exception: what ``loaddata`` raises.
         """
-        from django.core.management import call_command
-
         connection = connections[alias]
         key = _key_of(labels, connection)
         bundle = self._bundles.get(key)
         if bundle is not None and bundle.restore(connection):
             _close_as_loaddata(connection)
-            return
+            return True
         if key is None or self._records[key] >= _MOST_RECORDS:
-            call_command("loaddata", *labels, verbosity=0, database=alias)
-            return
+            return False
         self._records[key] += 1
         recorded = _record(labels, connection)
         if recorded is not None:
             self._bundles[key] = recorded
+        return True
 
 
 def _key_of(labels: tuple[str, ...], connection: BaseDatabaseWrapper) -> Hashable:
     """Return what tells this load from others: the files, and what decides what they are taken for; None if unknown."""
     from django.apps import apps
-    from django.core.management import get_commands
     from django.utils import timezone, translation
 
-    if get_commands()["loaddata"] != "django.core" or loaddata.READ_STDIN in labels:
+    if loaddata.READ_STDIN in labels:
         return None
     try:
         files = [(path, *_state_of(path)) for path in _files_of(labels, connection.alias)]
@@ -379,20 +379,25 @@ class _Command(loaddata.Command):
 def bundled_fixtures(worker: str, data: Mapping[str, Any]) -> Iterator[None]:
     """Load each set of fixtures of test classes once in this process, while the block lasts, and then restore its rows.
 
-    ``loaddata`` itself and ``call_command`` in tests are what they are.
+    Only what Django's test classes load themselves is concerned: not ``call_command`` in tests, nor a project's own
+    ``loaddata``.
 
     Args:
         worker: the worker's name; it does not matter.
         data: nothing is needed.
     """
-    from django.test import testcases
+    bundles, load = Bundles(), loaddata.Command.handle
 
-    call, bundles = testcases.call_command, Bundles()  # type: ignore[attr-defined]
+    def handle(command: loaddata.Command, *labels: str, **options: Any) -> None:
+        if not _is_called_by_test_class(sys._getframe(1)) or not bundles.load(labels, options["database"]):
+            load(command, *labels, **options)
 
-    def call_command(name: Any, *labels: Any, **options: Any) -> Any:
-        if name != "loaddata" or options.keys() != {"verbosity", "database"} or options["verbosity"]:
-            return call(name, *labels, **options)
-        return bundles.load(labels, options["database"])
-
-    with replaced(testcases, "call_command", call_command):
+    with replaced(loaddata.Command, "handle", handle):
         yield
+
+
+def _is_called_by_test_class(frame: FrameType | None) -> bool:
+    """Return whether nothing but Django's own ``call_command`` is between a command and a test class."""
+    while frame is not None and frame.f_globals.get("__name__") in _CALLERS:
+        frame = frame.f_back
+    return frame is not None and frame.f_globals.get("__name__") == "django.test.testcases"

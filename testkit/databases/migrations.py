@@ -27,6 +27,13 @@ def conflicts() -> str:
     )
 
 
+def import_all() -> None:
+    """Import all migrations, as ``migrate`` does also where none is left to be run."""
+    from django.db.migrations.loader import MigrationLoader
+
+    MigrationLoader(None, ignore_no_migrations=True)
+
+
 def missing_migrations(known: Collection[tuple[str, str]] | None = None) -> list[str]:
     """Return the labels of the project's apps whose models have changes that no migration makes.
 

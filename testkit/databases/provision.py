@@ -16,14 +16,14 @@ from testkit.databases.options import DatabaseOptions
 from testkit.databases.targets import family_of, is_in_memory, name_of, shown
 
 if TYPE_CHECKING:
-    from testkit.databases.templates import Tell, Templates
+    from testkit.databases.templates import Templates
 
 
-def templates(options: DatabaseOptions, cache: Path, *, keepdb: bool, tell: Tell, say: Tell) -> Templates:
+def templates(options: DatabaseOptions, cache: Path, **given: Any) -> Templates:
     """Return the templates of a run; the arguments are those of :class:`testkit.databases.templates.Templates`."""
     from testkit.databases.templates import Templates  # here, as a run without databases needs nothing of it
 
-    return Templates(options, cache, keepdb=keepdb, tell=tell, say=say)
+    return Templates(options, cache, **given)
 
 
 def surroundings(options: DatabaseOptions) -> Iterator[tuple[str, Any]]:

@@ -28,7 +28,7 @@ from testkit.databases.backends.base import DIGEST_LENGTH
 from testkit.databases.dependencies.fingerprint import Fingerprint, difference, edited, fingerprint_of
 from testkit.databases.dependencies.inputs import Input, changed, recorded_inputs
 from testkit.databases.holders import explain_sessions
-from testkit.databases.migrations import conflicts
+from testkit.databases.migrations import conflicts, import_all
 from testkit.databases.options import DatabaseOptions
 from testkit.databases.targets import family_of, name_for_tests, real_one, shown, target_of
 
@@ -62,19 +62,24 @@ class Provided(NamedTuple):
 class Templates:
     """The templates of one run."""
 
-    def __init__(self, options: DatabaseOptions, cache: Path, *, keepdb: bool, tell: Tell, say: Tell) -> None:
+    def __init__(
+        self, options: DatabaseOptions, cache: Path, *, keepdb: bool, is_covered: bool, tell: Tell, say: Tell
+    ) -> None:
         """Provide databases as ``options`` say.
 
         Args:
             options: how.
             cache: the absolute path of the folder of what runs remember.
             keepdb: whether templates may stay on servers.
+            is_covered: whether coverage is measured. Without --keepdb migrations run then, since their lines count; with
+                it they are imported only, as Django does.
             tell: gets a line for each database that was not made from a template, with the cause.
             say: gets what the user should know in any case.
         """
         self._options = options
         self.cache = cache
         self._keepdb = keepdb or options.keep_templates
+        self._is_covered = is_covered
         self._tell, self._say = tell, say
         self._backends: dict[str, Backend] = {}
         self._test_names: dict[str, Any] = {}
@@ -134,7 +139,7 @@ class Templates:
             name = backend.derived(f"r{number}") if number else backend.base
             if number and real_one(target_of(connection), name, real):
                 continue
-            if backend.lock(name) and not (self._keepdb and backend.stranger(name)):
+            if backend.lock(name) and not (self._keepdb and self._keeps(backend) and backend.stranger(name)):
                 backend.run_name = name
                 self._numbers[connection.alias] = number
                 if number:
@@ -156,7 +161,11 @@ class Templates:
         self.close()
 
     def _keeps(self, backend: Backend) -> bool:
-        return self._options.templates and (self._keepdb or not backend.is_server)
+        return self._options.templates and (self._keepdb or not (backend.is_server or self._is_covered))
+
+    def _is_djangos(self, backend: Backend) -> bool:
+        """Return whether the database itself is to stay: --keepdb without templates is what it is with Django."""
+        return self._keepdb and not self._keeps(backend)
 
     def _replace(self, connection: BaseDatabaseWrapper) -> None:
         creation: Any = connection.creation
@@ -167,7 +176,8 @@ class Templates:
 
         def create_and_mark(*args: Any, **given: Any) -> Any:
             made = create(*args, **given)
-            backend.mark(backend.run_name)  # before it is filled: a killed run is to leave nothing unknown
+            if not self._is_djangos(backend):
+                backend.mark(backend.run_name)  # before it is filled: a killed run is to leave nothing unknown
             return made
 
         creation.create_test_db, creation._create_test_db = create_test_db, create_and_mark
@@ -178,7 +188,7 @@ class Templates:
         if removed:
             self._say(f"removed the databases of a run that was killed: {', '.join(sorted(removed))}")
         if not self._keeps(backend):
-            if backend.is_server and not backend.stranger(backend.run_name):
+            if backend.is_server and not self._is_djangos(backend) and not backend.stranger(backend.run_name):
                 backend.drop(backend.run_name)  # a clean copy that --keepdb has left: Django would ask
             _refuse_conflicts(connection)
             with backend.building():
@@ -257,6 +267,8 @@ class Templates:
         backend.provide(template, name)
         backend.touch(template)
         connection.ensure_connection()
+        if self._is_covered:
+            import_all()
         if given.get("serialize"):
             connection._test_serialized_contents = connection.creation.serialize_db_to_string()  # type: ignore[attr-defined]
         _send_post_migrate(connection, self._options.post_migrate_receivers)
@@ -332,7 +344,7 @@ class Templates:
 
         def destroy_test_db(old_name: Any = None, verbosity: int = 1, keepdb: bool = False, suffix: Any = None) -> None:
             # What is kept are the template and clean clones, not what tests have used.
-            destroy(old_name, verbosity, False, suffix)
+            destroy(old_name, verbosity, keepdb and self._is_djangos(backend), suffix)
 
         creation._destroy_test_db, creation.destroy_test_db = drop, destroy_test_db
 

@@ -24,17 +24,20 @@ if TYPE_CHECKING:
 class Databases:
     """The test databases of a run, for a front whose host (Django's runner) makes and drops them."""
 
-    def __init__(self, options: Options, *, keepdb: bool, verbosity: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, options: Options, *, keepdb: bool, is_covered: bool, verbosity: int, tell: Callable[[str], None]
+    ) -> None:
         """Provide them as ``options`` say.
 
         Args:
             options: of the run.
             keepdb: whether templates stay on servers.
+            is_covered: whether coverage is measured, by testkit or by somebody else.
             verbosity: the host's; causes are told from 2 on.
             tell: tells the user something.
         """
         self._options, self._tell, self._verbosity = options, tell, verbosity
-        self._keepdb = keepdb
+        self._keepdb, self._is_covered = keepdb, is_covered
         self._templates: Templates | None = None
         self._beside: Beside | None = None
         self.aliases: list[str] | None = None
@@ -52,6 +55,7 @@ class Databases:
                 self._options[DatabaseOptions],
                 CACHE.absolute(),
                 keepdb=self._keepdb,
+                is_covered=self._is_covered,
                 tell=self._tell_cause,
                 say=self._tell,
             )
@@ -91,7 +95,7 @@ class Databases:
 
         Args:
             run: runs them as the host does.
-            has_core: whether a processor is left for them, and nothing follows what they run.
+            has_core: whether a processor is left for them.
             flushes: whether tests in this process empty tables, which a check might read.
             is_parallel: whether tests run in workers.
         """
@@ -104,7 +108,9 @@ class Databases:
         self._beside = Beside()
         # A database that is copied must not be in use.
         meets = [connection for connection in self.created if self._is_used_directly(connection, is_parallel)]
-        self._beside.start(run, apart=has_core and not (meets and (flushes or is_parallel)), missing=missing)
+        self._beside.start(
+            run, apart=has_core and not self._is_covered and not (meets and (flushes or is_parallel)), missing=missing
+        )
 
     def _is_used_directly(self, connection: BaseDatabaseWrapper, is_parallel: bool) -> bool:
         if family_of(connection) == "sqlite3" and is_in_memory(name_of(connection)):
