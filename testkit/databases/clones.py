@@ -103,7 +103,7 @@ class Clones:
             ) from error
         self._cloned_here.add((connection.alias, worker))
 
-    def _serialized(self) -> dict[str, str]:
+    def _serialized(self) -> dict[str, Any]:
         contents = {alias: getattr(connections[alias], "_test_serialized_contents", "") for alias in self._provided}
         return {alias: text for alias, text in contents.items() if text}
 

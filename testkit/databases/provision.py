@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ from testkit.databases.targets import family_of, is_in_memory, name_of, shown
 
 if TYPE_CHECKING:
     from testkit.databases.templates import Templates
+
+
+_INITIAL = "testkit.databases.initial.restored_initial_data"
 
 
 def templates(options: DatabaseOptions, cache: Path, **given: Any) -> Templates:
@@ -34,8 +37,16 @@ def surroundings(options: DatabaseOptions) -> Iterator[tuple[str, Any]]:
     if options.selective_flush:
         yield "testkit.databases.flush.selective", {"lock_timeout": options.flush_timeout}
     if options.restore_rows:
-        yield "testkit.databases.initial.restored_initial_data", {}
+        yield _INITIAL, {}
         yield "testkit.databases.fixtures.bundled_fixtures", {}
+
+
+def remembered(options: DatabaseOptions) -> AbstractContextManager[None]:
+    """Return what is to be around making the databases and all that follows, so that their first rows are remembered."""
+    if not options.restore_rows:
+        return nullcontext()
+    restored: AbstractContextManager[None] = import_string(_INITIAL)("", {})
+    return restored
 
 
 @contextmanager

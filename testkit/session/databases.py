@@ -39,6 +39,7 @@ class Databases:
         self._options, self._tell, self._verbosity = options, tell, verbosity
         self._keepdb, self._is_covered = keepdb, is_covered
         self._templates: Templates | None = None
+        self._stack = ExitStack()
         self._beside: Beside | None = None
         self.aliases: list[str] | None = None
         """The aliases that tests use; all when None."""
@@ -81,10 +82,13 @@ class Databases:
         self.aliases = None if aliases is None else sorted(aliases)
         guard.check_before(aliases, self._options[GuardOptions])
         guard.block(connections if aliases is None else aliases, setting_up=True)
-        with provision.timed(aliases, self.templates) as report, self.templates.providing(aliases):
-            yield report
-        self.provided = guard.check_after(aliases)
-        guard.block(self.provided)
+        with ExitStack() as stack:
+            stack.enter_context(provision.remembered(self._options[DatabaseOptions]))
+            with provision.timed(aliases, self.templates) as report, self.templates.providing(aliases):
+                yield report
+            self.provided = guard.check_after(aliases)
+            guard.block(self.provided)
+            self._stack = stack.pop_all()  # to the end of the run
 
     def made(self, old_config: Any) -> None:
         """Take what the host's ``setup_databases`` has returned."""
@@ -153,6 +157,6 @@ class Databases:
             self._beside.end()
         guard.check_names(self.provided)
         guard.block(self.provided, setting_up=True)
-        with self.templates.releasing():
+        with self._stack, self.templates.releasing():
             yield
         guard.block_all()
