@@ -300,7 +300,9 @@ with holders.followed() as follower:
 connection.close()
 """,
     )
-    assert re.match(r"- thread 'MainThread' \(this one\), connected by shop\.A\.test_1 at script\.py:\d+ \(session", said)
+    assert re.match(
+        r"- thread 'MainThread' \(this one\), connected by shop\.A\.test_1 at script\.py:\d+ \(session", said
+    )
 
 
 def test_noting_is_cheap(script):
