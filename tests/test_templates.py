@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +16,11 @@ from typing import Any
 
 import pytest
 
-from tests.projects import Project
+from tests.projects import Project, clean_environment
 from tests.test_worker_databases import Server
 
+ROUNDS = int(os.environ.get("TESTKIT_FAULT_RUNS", "1"))
+"""How often what depends on moments is tried; more than once is for a thorough look."""
 KINDS = ["memory", "file", "postgres_url", "mysql_url"]
 SQLITE = "django.db.backends.sqlite3"
 TEMPLATE = "from its template"
@@ -218,7 +223,7 @@ def test_two_runs_at_once_do_not_meet(case):
     case.project.tests(TESTS.replace("import os\n", "import os, time\n", 1).replace(
         'Item.objects.create(name="left")', 'Item.objects.create(name="left"); time.sleep(0.5)'
     ))  # fmt: skip
-    for _ in range(3):
+    for _ in range(2 * ROUNDS):
         with ThreadPoolExecutor() as pool:
             done = list(pool.map(lambda flags: case.run(*flags), [["--xunit-file=a.xml"], ["--parallel=2"]]))
         assert [result.returncode for result in done] == [0, 0], "\n".join(result.stderr for result in done)
@@ -226,7 +231,7 @@ def test_two_runs_at_once_do_not_meet(case):
         assert not case.left
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(3 * ROUNDS))
 def test_a_killed_run_spoils_nothing(seed, case):
     """Whenever a run is killed, the next one is right, and nothing but the template is left."""
     drawn = random.Random(f"{case.kind}{seed}")
@@ -341,6 +346,87 @@ def test_coverage_has_the_lines_of_migrations(project):
     assert lines[0] == lines[1] == lines[2]
     assert set(lines[3]) < set(lines[0])
     assert len(lines[3]) >= 5
+
+
+def test_any_host_can_have_them(project):
+    """Django's own functions, as other test runners call them, make databases from templates."""
+    project.write({"shop/migrations/0002_rows.py": ROWS, "names.txt": "red green"})
+    project.write(
+        {
+            "host.py": """
+            import django
+            django.setup()
+            from django.conf import settings
+            from django.test.utils import setup_databases, teardown_databases
+            from shop.models import Item
+            from testkit.session import resolve_options
+            from testkit.session.databases import Databases
+
+            databases = Databases(resolve_options({}, settings), keepdb=False, is_covered=False, verbosity=2, tell=print)
+            with databases.making(None) as report:
+                old = setup_databases(verbosity=0, interactive=False)
+            databases.made(old)
+            print(sorted(map(str, Item.objects.all())), report["text"])
+            with databases.dropping():
+                teardown_databases(old, verbosity=0)
+            """
+        }
+    )
+    counted = project.folder / "counted"
+    for how in ("built", TEMPLATE):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "host.py"],
+            cwd=project.folder,
+            env=clean_environment(DJANGO_SETTINGS_MODULE="settings", COUNTED=str(counted)),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"['green', 'red'] Databases: default (SQLite, in memory, {how})" in done.stdout
+    assert counted.read_text() == "x"
+
+
+def test_what_django_says_of_a_database_holds(project, postgres_url):
+    """TEST's TEMPLATE, DEPENDENCIES and MIGRATE, a mirror, and an alias that no test uses."""
+    server = Server(postgres_url)
+    server.drop_all()
+    server.query("CREATE DATABASE mould")
+    project.settings(f"""
+    _server = {server.settings!r}
+    DATABASES = {{
+        "default": {{**_server, "TEST": {{"DEPENDENCIES": ["second"], "TEMPLATE": "mould"}}}},
+        "second": {{**_server, "NAME": _server["NAME"] + "_second", "TEST": {{"MIGRATE": False, "DEPENDENCIES": []}}}},
+        "replica": {{**_server, "TEST": {{"MIRROR": "default"}}}},
+        "unused": {{**_server, "NAME": _server["NAME"] + "_unused"}},
+    }}
+    """)
+    project.tests("""
+    from django.db import connections
+    from django.test import TestCase, TransactionTestCase
+    from shop.models import Item
+    class A(TestCase):
+        databases = {"default", "second", "replica"}
+        def test_tables(self):
+            tables = {alias: set(connections[alias].introspection.table_names()) for alias in ("default", "second")}
+            self.assertIn("django_migrations", tables["default"])
+            self.assertIn("shop_item", tables["second"])
+            self.assertEqual(Item.objects.using("second").count(), 0)
+    class B(TransactionTestCase):
+        databases = {"default", "replica"}
+        def test_mirror(self):
+            Item.objects.create(name="seen")
+            self.assertEqual(Item.objects.using("replica").get().name, "seen")
+    """)
+    try:
+        for flags in ([], [], ["--parallel=2"], ["--parallel=2", "--start-method=spawn"]):
+            result = project.run("--keepdb", *flags)
+            assert result.returncode == 0, result.stderr
+            assert result.stderr.count(TEMPLATE) == (2 if flags or "built" not in result.stderr else 0), result.stderr
+        assert not [name for name in server.made() if "unused" in name]
+        assert not [name for name in server.made() if "_tk" not in name]
+    finally:
+        server.drop_all()
+        server.query("DROP DATABASE mould")
 
 
 def test_receivers_are_called_in_each_process(project):

@@ -58,7 +58,7 @@ def surrounded(options: DatabaseOptions) -> Iterator[list[Listener]]:
 
 
 @contextmanager
-def timed(aliases: Iterable[str] | None, templates: Templates) -> Iterator[dict[str, Any]]:
+def timed(aliases: Iterable[str] | None, templates: Templates | None = None) -> Iterator[dict[str, Any]]:
     """Give a dict that describes, when the block has set the databases up, which they are and how long it took.
 
     It stays empty when there are none. ``seconds`` is wall time; ``text`` is the one line for the console.
@@ -73,9 +73,9 @@ def timed(aliases: Iterable[str] | None, templates: Templates) -> Iterator[dict[
         report |= {"databases": names, "seconds": seconds, "text": f"Databases: {listed} in {seconds:.2f} s"}
 
 
-def _describe(alias: str, templates: Templates) -> str:
+def _describe(alias: str, templates: Templates | None) -> str:
     connection = connections[alias]
     family, name = family_of(connection), name_of(connection)
     place = "in memory" if family == "sqlite3" and is_in_memory(name) else shown(name, family)
-    made = templates.provided.get(alias)
+    made = templates.provided.get(alias) if templates is not None else None
     return f"{connection.display_name}, {place}" + (f", {made.how}" if made else "")

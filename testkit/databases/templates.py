@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -175,10 +175,8 @@ class Templates:
             return self._create(connection, lambda **changes: build(*args, **{**given, **changes}), given)
 
         def create_and_mark(*args: Any, **given: Any) -> Any:
-            made = create(*args, **given)
-            if not self._is_djangos(backend):
-                backend.mark(backend.run_name)  # before it is filled: a killed run is to leave nothing unknown
-            return made
+            with nullcontext() if self._is_djangos(backend) else backend.creating(backend.run_name):
+                return create(*args, **given)
 
         creation.create_test_db, creation._create_test_db = create_test_db, create_and_mark
 

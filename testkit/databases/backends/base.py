@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -97,6 +97,12 @@ class Backend(ABC):
     @abstractmethod
     def mark(self, name: str) -> None:
         """Note, where a later run on any machine finds it, that the database ``name`` was made by testkit for tests."""
+
+    @contextmanager
+    def creating(self, name: str) -> Iterator[None]:
+        """Mark the database ``name`` that Django creates, still empty, in the block: from its first moment, if possible."""
+        yield
+        self.mark(name)
 
     # Databases
 

@@ -74,6 +74,14 @@ class MysqlBackend(Backend):
         except TestkitError:
             self._unregistered.add(self._key(name))
 
+    @contextmanager
+    def creating(self, name: str) -> Iterator[None]:
+        """Mark the database that Django creates in the block, and before it, if nobody has one of that name."""
+        if not self._exists(self._key(name)):
+            self.mark(name)
+        yield
+        self.mark(name)
+
     def _key(self, name: str) -> str:
         """Return a name as the server has it."""
         return name.lower() if self._server.lowers_names else name

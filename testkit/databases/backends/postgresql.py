@@ -109,6 +109,11 @@ class _Made(NamedTuple):
     is_valid: bool
 
 
+def _run_of(made: _Made) -> str:
+    """Return the name that the run had locked for which ``made`` was made: its own, if it is not even marked."""
+    return str(made.note.get("run", "")) if made.note else made.name
+
+
 class PostgresqlBackend(Backend):
     """Templates on a PostgreSQL server, for any role that may create databases (``CREATEDB``).
 
@@ -145,7 +150,7 @@ class PostgresqlBackend(Backend):
             return True
         if self._server.lock(name):
             self._locked.add(name)
-            self._left |= {made.oid for made in self._made() if made.note.get("run") == name}
+            self._left |= {made.oid for made in self._made() if _run_of(made) == name}
         return name in self._locked
 
     def unlock(self) -> None:
@@ -161,6 +166,20 @@ class PostgresqlBackend(Backend):
         """Note in the comment of the database ``name`` that it was made by testkit, for the run :attr:`run_name`."""
         with self._explained(f'the comment of the database "{name}" cannot be set'):
             self._server.run(self._comment(name))
+
+    @contextmanager
+    def creating(self, name: str) -> Iterator[None]:
+        """Mark the database that Django creates in the block: by the connection limit of newborn ones, until it is there."""
+        creation: Any = self.connection.creation
+        suffix = creation.sql_table_creation_suffix
+        creation.sql_table_creation_suffix = lambda: f"{suffix() or 'WITH'} CONNECTION LIMIT {_NEWBORN}"
+        try:
+            yield
+        finally:
+            vars(creation).pop("sql_table_creation_suffix")
+        self.mark(name)
+        with self._explained(f'the connection limit of the database "{name}" cannot be set'):
+            self._server.run(f"ALTER DATABASE {quoted(name)} CONNECTION LIMIT -1")
 
     # Databases
 
@@ -366,7 +385,7 @@ class PostgresqlBackend(Backend):
             return "" if template in there and made.is_valid else template
         if self._is_template(made):
             return "" if made.is_valid else made.name
-        return str(made.note.get("run", ""))
+        return _run_of(made)
 
     # Copies
 
