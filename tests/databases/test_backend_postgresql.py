@@ -675,9 +675,9 @@ def test_names_that_need_care(server: Server, odd: str) -> None:
 
 
 def test_sweep_takes_what_dead_runs_left(server: Server) -> None:
-    """Clones of dead runs, builds that were never finished and spares without a template go; what lives stays."""
+    """Clones of dead runs, what they were just creating or copying, and spares without a template go; what lives stays."""
     server.create(server.base)
-    for suffix in (f"tk{'d' * 12}s01234567", "tk_b01234567", "tk_b01234568", "7"):
+    for suffix in (f"tk{'d' * 12}s01234567", "tk_b01234567", "tk_b01234568", "r7"):
         server.query(f"CREATE DATABASE {server.base}_{suffix} CONNECTION LIMIT {0x746B6462}")
     script = """
     b.lock(base)
@@ -700,11 +700,11 @@ def test_sweep_takes_what_dead_runs_left(server: Server) -> None:
         each.unlock()
     """
     swept, again = server.run(unindented(script))
-    gone = {"_r2", "_r2_1", f"_tk{'d' * 12}s01234567", "_tk_b01234567"}
+    gone = {"_r2", "_r2_1", "_r7", f"_tk{'d' * 12}s01234567", "_tk_b01234567"}
     assert {name.removeprefix(server.base) for name in swept} == gone
     assert again == []
     kept = f"_tk{DIGEST[:12]}"
-    assert {name.partition("s")[0] for name in server.names()} == {"", "_1", "_7", "_r1_1", "_tk_b01234568", kept}
+    assert {name.partition("s")[0] for name in server.names()} == {"", "_1", "_r1_1", "_tk_b01234568", kept}
 
 
 def test_sweep_takes_what_dead_runs_of_the_same_name_left(server: Server) -> None:
