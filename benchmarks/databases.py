@@ -144,7 +144,7 @@ def database(name: str, folder: Path) -> Iterator[tuple[dict[str, str], Callable
                 force = " WITH (FORCE)" if name == "postgres" else ""
                 for made in servers.names_of_databases(server):
                     if made.startswith(f"test_{own}"):
-                        servers.execute(server, f"DROP DATABASE {made}{force}")
+                        servers.execute(server, f"DROP DATABASE IF EXISTS {made}{force}")
 
             yield {"DATABASE_URL": url}, forget_all
             forget_all()
