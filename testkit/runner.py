@@ -133,6 +133,7 @@ class TestkitRunnerMixin(_Base):
             # and again, least of all then. Not the tests, which are not loaded yet and do not stay.
             gc.freeze()
         with _command_errors(), guard.guarded_run(lasts=self._is_command), session:
+            self._databases.before_loading()
             try:
                 failures = super().run_tests(labels, **kwargs)
             except BaseException as error:

@@ -72,6 +72,13 @@ class Databases:
         guard.block(connections, setting_up=True)
         yield from self.templates.explain()
 
+    def before_loading(self) -> None:
+        """Prepare the checks; to be called before tests are loaded, as models that they define need no migrations."""
+        if self._options[CheckOptions].checks:
+            from testkit.databases.checks import Beside  # here, as --no-checks needs nothing of it
+
+            self._beside = Beside()
+
     @contextmanager
     def making(self, aliases: Iterable[str] | None) -> Iterator[dict[str, Any]]:
         """Let the host's ``setup_databases`` make them in the block; gives what is to be published about it, then.
@@ -103,13 +110,10 @@ class Databases:
             flushes: whether tests in this process empty tables, which a check might read.
             is_parallel: whether tests run in workers.
         """
-        options = self._options[CheckOptions]
-        if not options.checks:
+        if self._beside is None:
             return
-        from testkit.databases.checks import Beside  # here, as --no-checks needs nothing of it
-
-        missing: Missing = "fail" if options.fail_on_missing_migrations else "warn" if self._verbosity else "ignore"
-        self._beside = Beside()
+        fails = self._options[CheckOptions].fail_on_missing_migrations
+        missing: Missing = "fail" if fails else "warn" if self._verbosity else "ignore"
         # A database that is copied must not be in use.
         meets = [connection for connection in self.created if self._is_used_directly(connection, is_parallel)]
         self._beside.start(

@@ -606,3 +606,24 @@ def test_migrations_that_cannot_be_read_are_told(missing, status, project):
     result = run(project, MISSING=missing)
     assert result.returncode == status, result.stderr
     assert "whether migrations are missing cannot be told: ModuleNotFoundError" in result.stderr
+
+
+@pytest.mark.parametrize("flags", [[], ["--parallel=2"]], ids=["beside", "in line"])
+def test_models_of_tests_need_no_migrations(flags, project):
+    """A model that a test module defines is no change of the project's, in a whole run; one of the project's is."""
+    project.tests("""
+    from django.db import models
+    from django.test import TestCase
+    class OfTests(models.Model):
+        class Meta:
+            app_label = "shop"
+    class A(TestCase):
+        def test_1(self): pass
+    class B(A): pass
+    """)
+    result = project.run("--fail-on-missing-migrations", *flags)
+    assert result.returncode == 0, result.stderr
+    project.write({"shop/models.py": (project.folder / "shop/models.py").read_text().replace("=20", "=21")})
+    result = project.run("--fail-on-missing-migrations", *flags)
+    assert result.returncode == 2
+    assert "manage.py makemigrations shop" in result.stderr
