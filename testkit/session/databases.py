@@ -74,7 +74,7 @@ class Databases:
 
     def before_loading(self) -> None:
         """Prepare the checks; to be called before tests are loaded, as models that they define need no migrations."""
-        if self._options[CheckOptions].checks:
+        if self._beside is None and self._options[CheckOptions].checks:
             from testkit.databases.checks import Beside  # here, as --no-checks needs nothing of it
 
             self._beside = Beside()
