@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import testkit
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.options import add_arguments
 from testkit.coverage.options import CoverageOptions
-
-_IN_MANAGE_PY = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']""")
 
 
 def main(argv: Sequence[str] | None = None, *, default_labels: Sequence[str] = ()) -> int:
@@ -146,22 +142,21 @@ def _prepare(arguments: Sequence[str]) -> argparse.Namespace:
     if known.pythonpath:
         sys.path.insert(0, known.pythonpath)
     os.environ["DJANGO_SETTINGS_MODULE"] = (
-        known.settings or os.environ.get("DJANGO_SETTINGS_MODULE") or _settings_of_manage_py(Path("manage.py"))
+        known.settings or os.environ.get("DJANGO_SETTINGS_MODULE") or _settings_of_manage_py()
     )
     return known
 
 
-def _settings_of_manage_py(path: Path) -> str:
-    try:
-        found = _IN_MANAGE_PY.search(path.read_text(encoding="utf-8"))
-    except OSError:
-        found = None
-    if found is None:
+def _settings_of_manage_py() -> str:
+    from testkit.session.project import settings_of_manage_py
+
+    found = settings_of_manage_py()
+    if not found:
         raise OptionError(
             f"no settings found: give --settings MODULE, set DJANGO_SETTINGS_MODULE, or go to the folder of a "
             f"manage.py that names them (this is {os.getcwd()})"
         )
-    return found[1]
+    return found
 
 
 def _start_coverage(arguments: Sequence[str]) -> None:

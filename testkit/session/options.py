@@ -71,7 +71,12 @@ GROUPS: tuple[type[OptionGroup], ...] = (
 
 
 def resolve_options(
-    command_line: Mapping[str, Any], settings: Any = None, *, host: Sequence[Source] = (), spell: Spell | None = None
+    command_line: Mapping[str, Any],
+    settings: Any = None,
+    *,
+    host: Sequence[Source] = (),
+    spell: Spell | None = None,
+    groups: Sequence[type[OptionGroup]] = GROUPS,
 ) -> Options:
     """Return the options of a run.
 
@@ -80,6 +85,7 @@ def resolve_options(
         settings: the Django settings; None before they are imported, when only early options are right yet.
         host: configuration files of the runner that testkit is a plugin of; they go before the settings.
         spell: how that runner's command line has an option's flag, if not as ours.
+        groups: the options that there are.
 
     Raises:
         OptionError: a value cannot be read, or a name is unknown.
@@ -93,7 +99,7 @@ def resolve_options(
         if not isinstance(given, Mapping):
             raise OptionError(f"TESTKIT in the settings is {given!r}: give a dict of options")
         sources += [from_settings(given), *_settings_of_xmlrunner(settings)]
-    return resolve(GROUPS, [*sources, *configuration_sources(Path.cwd())])
+    return resolve(groups, [*sources, *configuration_sources(Path.cwd())])
 
 
 def _settings_of_xmlrunner(settings: Any) -> Iterable[Source]:
