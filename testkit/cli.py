@@ -42,6 +42,10 @@ def main(argv: Sequence[str] | None = None, *, default_labels: Sequence[str] = (
 
 def _run(arguments: list[str], default_labels: Sequence[str]) -> int:
     """Run tests: what ``manage.py test`` does, with testkit over the project's own runner."""
+    chosen, rest = _chosen_runner(arguments)
+    if chosen == "nose2":
+        return _run_nose2(rest, default_labels)
+    arguments = rest
     try:
         known = _prepare(arguments)
     except OptionError:
@@ -64,6 +68,31 @@ def _run(arguments: list[str], default_labels: Sequence[str]) -> int:
     # Django knows no NO_COLOR, and colours the line with which a command fails.
     colour = ["--no-color"] if os.environ.get("NO_COLOR") and "--force-color" not in arguments else []
     command.run_from_argv(["python -m testkit", "run", *arguments, *colour, "--testrunner=testkit.runner.Composed"])
+    return 0
+
+
+def _chosen_runner(arguments: list[str]) -> tuple[str, list[str]]:
+    """Return what collects the tests, and the other arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--runner", default="django")
+    known, rest = parser.parse_known_args(arguments)
+    if known.runner not in ("django", "nose2"):
+        raise OptionError(f"--runner is {known.runner!r}: give django or nose2 (pytest is started by its own command)")
+    return known.runner, rest
+
+
+def _run_nose2(arguments: list[str], default_labels: Sequence[str]) -> int:
+    """Run the tests that nose2 collects, with its own flags and ours."""
+    try:
+        from nose2.main import discover
+    except ImportError as error:
+        raise TestkitError(f'--runner nose2: {error}; install "django-testkit[nose2]"') from error
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    folders = [label for label in default_labels if os.path.isdir(label)]
+    # What runs by default is a folder to start in: labels are names, of which there may be some among the arguments.
+    start = ["--start-dir", folders[0]] if folders and not {"-s", "--start-dir"} & set(arguments) else []
+    discover(argv=["nose2", *start, *arguments], plugins=["testkit.nose2_plugin", "nose2.plugins.mp"])
     return 0
 
 

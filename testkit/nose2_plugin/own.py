@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from nose2 import util
 from nose2.events import Plugin
 from nose2.session import Session
 
@@ -73,6 +76,28 @@ def silence_report(session: Session) -> None:
     """Let nose2's reporter, whose events other plugins hear, write nothing."""
     for plugin in registered(session, _REPORT):
         plugin.stream = _Silence()
+
+
+@contextmanager
+def tolerant_loading() -> Iterator[None]:
+    """Let nose2 load classes with attributes that raise AttributeError, which end its loading with a traceback.
+
+    It asks each test class for all of them, and Django's live server classes have no ``live_server_url`` before set-up.
+    """
+
+    def iter_attrs(obj: Any) -> Iterator[tuple[str, Any]]:
+        for name in dir(obj):
+            try:
+                value = getattr(obj, name)
+            except AttributeError:
+                continue
+            yield name, value
+
+    before, util.iter_attrs = util.iter_attrs, iter_attrs
+    try:
+        yield
+    finally:
+        util.iter_attrs = before
 
 
 class _Silence:

@@ -37,6 +37,7 @@ class Replay:
     def _replay(self, fact: TestFinished) -> None:
         test = self._tests[fact.id][0] if fact.id in self._tests else _ErrorHolder(fact.id)
         hooks = self._hooked.session.hooks
+        self._hooked.test_started = True
         hooks.startTest(events.StartTestEvent(test, self._hooked, fact.at))
         for subtest in self._subtests.pop(fact.id, []):
             problems = (subtest.problem,) if subtest.problem else ()

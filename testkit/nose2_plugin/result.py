@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,9 @@ from nose2.session import Session
 
 from testkit.core.errors import ExitStatus
 from testkit.execution.recorder import Recorder
+from testkit.nose2_plugin import own
 
+_getpid = os.getpid  # tests patch that of the module
 _TOLD = (
     "startTest",
     "stopTest",
@@ -38,6 +41,7 @@ class HookedResult(result.PluggableTestResult):  # type: ignore[misc]  # nose2 i
         """``shows_details``: what plugins add to a failure (captured logs, say) is to be in the test's output."""
         self._recorder: dict[str, Callable[..., None]] = {}
         self._shows_details = shows_details
+        self._process = _getpid()
         self._stops = False
         self._stop: Callable[[], None] = lambda: None
         self.status: int = ExitStatus.PASSED
@@ -48,6 +52,10 @@ class HookedResult(result.PluggableTestResult):  # type: ignore[misc]  # nose2 i
         """Take what unittest tells ``recorder`` from now on."""
         if recorder.startTest == self.startTest:
             return
+        if _getpid() != self._process:
+            # A worker: the run's process tells nose2's reporter what happens here.
+            own.silence_report(self.session)
+            self._shows_details = True
         self._stop = recorder.stop
         self._recorder = {name: getattr(recorder, name) for name in _TOLD}
         for name in _TOLD:

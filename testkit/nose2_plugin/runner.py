@@ -6,6 +6,7 @@ import multiprocessing
 import sys
 import unittest
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -41,6 +42,7 @@ class Nose2Runner(TestkitRunnerMixin):
     def __init__(self, **kwargs: Any) -> None:
         self._collected: list[Any] = []
         self._is_prepared = False
+        self._loading = ExitStack()
         super().__init__(**kwargs)
         self.test_suite = HookedSuite
 
@@ -59,9 +61,11 @@ class Nose2Runner(TestkitRunnerMixin):
         self.setup_test_environment()
         unittest.removeHandler()  # Django has put it there; while tests are loaded, Ctrl-C ends nose2 as ever
         self._is_prepared = True
+        self._loading.enter_context(own.tolerant_loading())
 
     def run_collected(self, names: Sequence[str], suite: Iterable[Any], execute: Callable[[Any, Any], Any]) -> None:
         """Run ``suite``, which nose2 has collected by ``names`` and would run by ``execute``; its result has the status."""
+        self._loading.close()
         self._collected = [name_after_source(test) for test in iterate(suite)]
         HookedSuite.hosting = Hosting(self.hooked, execute, own.layers_of(self.nose2))
         try:

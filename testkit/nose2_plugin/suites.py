@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import unittest
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 from unittest.suite import _ErrorHolder  # type: ignore[attr-defined]  # as which unittest reports fixtures
@@ -18,6 +17,8 @@ from testkit.execution.ids import iterate
 from testkit.execution.inline import RecordedSuite
 from testkit.execution.recorder import Recorder
 from testkit.nose2_plugin.result import HookedResult
+
+__unittest = True  # unittest leaves what is above a test out of its tracebacks by this
 
 
 class LayerNotSetUp(Exception):
@@ -68,8 +69,7 @@ class RecordedLayer(RecordedSuite, LayerSuite):  # type: ignore[misc]  # nose2 i
 
     def __init__(self, layered: LayerSuite) -> None:
         """Take the place of ``layered``."""
-        super().__init__()
-        self.layer, self.session, self.wasSetup = layered.layer, layered.session, False
+        LayerSuite.__init__(self, layered.session, layer=layered.layer)
         for part in layered:
             self.addTest(_recorded(part))
 
@@ -91,25 +91,27 @@ class RecordedLayer(RecordedSuite, LayerSuite):  # type: ignore[misc]  # nose2 i
 
     def _fixture(self, result: Recorder, phase: str) -> bool:
         """Set the layer up, or tear it down, and return whether that went well."""
-        problem = None
-        with suppress(SystemExit), result.fixture(self.layer, phase):
+        is_good = False
+        with result.fixture(self.layer, phase):
             result._setupStdout()
             try:
                 getattr(LayerSuite, phase)(self)
-            except Exception as error:
-                problem = error
+                is_good = True
+            except Exception:
                 result.addError(_ErrorHolder(f"{phase} ({strclass(self.layer)})"), sys.exc_info())
             finally:
                 result._restoreStdout()
-        return problem is None and (self.wasSetup or phase == "tearDown")
+        return is_good
 
     def _tell_classes(self, result: Recorder) -> None:
         """Say of each class in the layer that it cannot run; for the tests' ids tell nothing of their layer."""
-        error = LayerNotSetUp(f"the set-up of its layer {strclass(self.layer)} failed (see there)")
         for cls in dict.fromkeys(type(test) for test in iterate(self)):
             with result.fixture(cls, "setUpClass"):
                 result._setupStdout()
-                result.addError(_ErrorHolder(f"setUpClass ({strclass(cls)})"), (LayerNotSetUp, error, None))
+                try:
+                    raise LayerNotSetUp(f"the set-up of its layer {strclass(self.layer)} failed (see there)")
+                except LayerNotSetUp:
+                    result.addError(_ErrorHolder(f"setUpClass ({strclass(cls)})"), sys.exc_info())
                 result._restoreStdout()
 
     def _run_test(self, test: Any, result: Recorder) -> None:
@@ -136,9 +138,8 @@ def name_after_source(test: Any) -> Any:
         except Exception as error:
             return unittest.loader._FailedTest(name, error)  # type: ignore[attr-defined]  # not in the stubs
     if "<locals>" in cls.__qualname__:
-        owner = str(test.id()).partition("\n")[0].rpartition(".")[0]
-        if owner.startswith(f"{cls.__module__}."):
-            cls.__qualname__ = owner.removeprefix(f"{cls.__module__}.")
+        whole = str(test.id()).partition("\n")[0].removeprefix(f"{cls.__module__}.")
+        cls.__qualname__ = whole.rpartition(".")[0] or whole
         if hasattr(test, "obj"):
             test._testFunc = getattr(test.obj, test.method)
     return test
