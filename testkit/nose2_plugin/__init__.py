@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from nose2 import events
 
 if TYPE_CHECKING:
-    from testkit.nose2_plugin.result import HookedResult
     from testkit.nose2_plugin.runner import Nose2Runner
 
 

@@ -50,9 +50,13 @@ class Nose2Runner(TestkitRunnerMixin):
         options = options_of(self.nose2, self.typed, settings)
         execution, shards = options[ExecutionOptions], options[ShardOptions]
         if shards.shard or shards.shard_from or execution.find_pollution:
-            raise OptionError("--shard and --find-pollution load tests in parts, which nose2 does not: use `testkit run`")
+            raise OptionError(
+                "--shard and --find-pollution load tests in parts, which nose2 does not: use `testkit run`"
+            )
         if execution.start_method not in ("auto", "fork"):
-            raise OptionError(f"--start-method={execution.start_method}: what nose2 has collected is there in forks only")
+            raise OptionError(
+                f"--start-method={execution.start_method}: what nose2 has collected is there in forks only"
+            )
         return options
 
     def prepare(self) -> None:
