@@ -49,6 +49,11 @@ class RunOptions(OptionGroup):
     show_options: bool = option(
         default=False, help="Print each option with its value and where that came from, and run nothing."
     )
+    pytest_journal: bool = option(
+        default=False,
+        command_line=False,
+        help="Let runs of pytest keep a journal, too; there the flag is --testkit-journal.",
+    )
     listeners: tuple[str, ...] = option(
         default=(), help="Listeners of your own, by dotted path.", parse=names, command_line=False
     )
