@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from traceback import format_exception
 from types import TracebackType
@@ -23,6 +23,7 @@ from testkit.core import current
 from testkit.core.clock import clock
 from testkit.core.events import FixtureFinished, FixtureStarted, Outcome, Problem, to_json
 from testkit.core.paths import replacing
+from testkit.core.text import without_addresses
 from testkit.execution.ids import Locator
 from testkit.pytest_plugin.ids import module_at, module_of, name_of
 from testkit.pytest_plugin.state import State
@@ -122,6 +123,13 @@ class Annotator:
         self._state.lines.clear()
         setattr(report, ATTRIBUTE, json.dumps(plain, default=str))
         return report
+
+    @pytest.hookimpl(tryfirst=True)  # before pytest-xdist sends it
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        context = getattr(report, "context", None)
+        if context is not None:  # of a subtest
+            plain = {**json.loads(getattr(report, ATTRIBUTE, "{}")), "subtest": _shown(context.msg, context.kwargs)}
+            setattr(report, ATTRIBUTE, json.dumps(plain))
 
     def _description(self, item: pytest.Item) -> dict[str, Any]:
         name = name_of(item)
@@ -264,6 +272,13 @@ def _fixture_of(argname: str, request: pytest.FixtureRequest) -> _Fixture | None
     if argname.startswith(_OF_MODULES):
         return _Fixture(request.module.__name__, "Module", request.module)
     return None
+
+
+def _shown(message: str | None, parameters: Mapping[str, str]) -> str:
+    """Return what tells a subtest from the others of its test, as :func:`testkit.execution.ids.subtest_id` has it."""
+    shown = ", ".join(f"{name}={without_addresses(value)}" for name, value in parameters.items())
+    parts = ([f"[{message}]"] if message is not None else []) + ([f"({shown})"] if parameters else [])
+    return " ".join(parts)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -20,7 +20,7 @@ from testkit.core.events import (
     TestStarted,
     WorkerLost,
 )
-from testkit.core.text import cut_middle, without_addresses
+from testkit.core.text import cut_middle
 from testkit.execution.capture import LIMIT
 from testkit.pytest_plugin.annotate import ATTRIBUTE
 from testkit.pytest_plugin.ids import Name, name_of_nodeid
@@ -158,19 +158,12 @@ class Translator:
             running.measures["xpass"] = str(report.wasxfail) or "unexpectedly passed"
 
     def _end_subtest(self, report: Any, plain: Plain, running: _Running) -> None:
-        message, parameters = report.context.msg, report.context.kwargs
-        parts = [running.name.id]
-        if message is not None:
-            parts.append(f"[{message}]")
-        if parameters:
-            shown = ", ".join(f"{name}={without_addresses(value)}" for name, value in parameters.items())
-            parts.append(f"({shown})")
         problems = list(_problems_in(plain, report)) if report.failed else []
         running.subtests_failed += report.failed
         outcome = problems[0].outcome if problems else Outcome.SKIPPED if report.skipped else Outcome.PASSED
         self._publish(
             SubTestFinished(
-                id=" ".join(parts) if len(parts) > 1 else f"{parts[0]} (<subtest>)",
+                id=f"{running.name.id} {plain.get('subtest') or '(<subtest>)'}",
                 test=running.name.id,
                 class_id=running.name.class_id,
                 at=clock.now(),
@@ -227,9 +220,10 @@ def _worker_of(report: Any) -> str:
 
 def _problems_in(plain: Plain, report: Any = None) -> Iterator[Problem]:
     """Yield the problems that ``plain`` has, with the traceback that pytest made; where it has none, what pytest says."""
-    found = [Problem(Outcome(outcome), *rest) for outcome, *rest in plain.get("problems", ())]
-    if not found and report is not None:
-        found = [_problem_of(report)]
+    if "problems" in plain:  # none, if all were those of a class's or module's fixtures
+        found = [Problem(Outcome(outcome), *rest) for outcome, *rest in plain["problems"]]
+    else:
+        found = [_problem_of(report)] if report is not None else []
     for problem in found:
         text = problem.traceback or (report.longreprtext if report is not None else "")
         yield problem._replace(message=cut_middle(problem.message, LIMIT), traceback=cut_middle(text, LIMIT))
