@@ -45,6 +45,8 @@ class Testkit(events.Plugin):  # type: ignore[misc]  # nose2 is not typed
         from testkit.nose2_plugin import own
         from testkit.nose2_plugin.options import Nose2Options, find_settings, options_of, start_coverage
 
+        if not self.registered:
+            return  # nose2 calls this hook of every plugin that is loaded
         given = vars(event.args)
         self._names = list(event.args.testNames)
         with _errors_end_it():

@@ -118,7 +118,13 @@ class RecordedLayer(RecordedSuite, LayerSuite):  # type: ignore[misc]  # nose2 i
         result.run_test(test, partial(self._run_within, test))
 
     def _run_within(self, test: Any, result: Recorder) -> None:
-        self.setUpTest(test)
+        try:
+            self.setUpTest(test)
+        except Exception:
+            result.startTest(test)  # for plugins, which count tests by it
+            result.addError(test, sys.exc_info())
+            result.stopTest(test)
+            return
         try:
             test(result)
         finally:
