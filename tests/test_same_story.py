@@ -110,6 +110,14 @@ def merged(total: int, *flags: str) -> Callable[[Project], None]:
     return run
 
 
+def nose2(*flags: str) -> Callable[[Project], None]:
+    def run(project: Project) -> None:
+        project.nose2("nose2.plugins.mp")
+        project.run("--with-xunit", *flags, front="nose2")
+
+    return run
+
+
 def reported(project: Project) -> None:
     """The journal alone: what a run that was killed has left."""
     serial(project)
@@ -126,6 +134,8 @@ WAYS: Mapping[str, Callable[[Project], None]] = {
     "two shards": merged(2),
     "three parallel shards": merged(3, "--parallel=2"),
     "report": reported,
+    "nose2": nose2(),
+    "nose2's processes": nose2("-N", "2"),
 }
 
 
