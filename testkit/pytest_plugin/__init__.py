@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from testkit.pytest_plugin.state import State
 
 _MARKER = "max_num_queries"
+_STATE: pytest.StashKey[State] = pytest.StashKey()
 _NEEDS_DJANGO = (
     "{} needs Django with its settings: install pytest-django and name them, by --ds=MODULE or DJANGO_SETTINGS_MODULE"
 )
@@ -45,9 +46,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if config.option.collectonly or not command_line.is_asked_for(config):
         return
-    from testkit.pytest_plugin.state import STATE, State
+    from testkit.pytest_plugin.state import State
 
-    config.stash[STATE] = state = State(config)
+    config.stash[_STATE] = state = State(config)
     is_controller = config.pluginmanager.has_plugin("dsession")
     if _is_beside_pytest_django(config):
         from testkit.pytest_plugin.databases import DjangoDatabases
@@ -79,10 +80,13 @@ def _is_beside_pytest_django(config: pytest.Config) -> bool:
     return config.pluginmanager.has_plugin("django") or config.pluginmanager.has_plugin("pytest_django.plugin")
 
 
-def _state_of(config: pytest.Config) -> State | None:
-    from testkit.pytest_plugin.state import STATE
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse test cases that would empty a real database."""
+    config = session.config
+    if config.stash.get(_STATE, None) is not None and not _is_beside_pytest_django(config):
+        from testkit.pytest_plugin.unprovided import refuse_real_databases
 
-    return config.stash.get(STATE, None)
+        refuse_real_databases(session.items)
 
 
 # With pytest-xdist
@@ -91,7 +95,7 @@ def _state_of(config: pytest.Config) -> State | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker what it has to know."""
-    state = _state_of(node.config)
+    state = node.config.stash.get(_STATE, None)
     if state is not None:
         node.workerinput["testkit"] = state.for_worker()
 
@@ -99,7 +103,7 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take what a worker had to tell the user."""
-    state = _state_of(node.config)
+    state = node.config.stash.get(_STATE, None)
     if state is not None:
         for text in getattr(node, "workeroutput", {}).get("testkit", ()):
             state.notice(text)
@@ -107,13 +111,13 @@ def pytest_testnodedown(node: Any) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    state = _state_of(session.config)
+    state = session.config.stash.get(_STATE, None)
     if state is not None and state.worker:
         session.config.workeroutput["testkit"] = state.notices  # type: ignore[attr-defined]
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    state = _state_of(config)
+    state = config.stash.get(_STATE, None)
     if state is not None and state.notices:
         terminalreporter.section("testkit")
         for text in state.notices:

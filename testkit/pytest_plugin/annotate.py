@@ -131,6 +131,12 @@ class Annotator:
             plain = {**json.loads(getattr(report, ATTRIBUTE, "{}")), "subtest": _shown(context.msg, context.kwargs)}
             setattr(report, ATTRIBUTE, json.dumps(plain))
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(self, report: Any) -> Generator[None, Any, Any]:
+        data = yield
+        # execnet, by which pytest-xdist sends it, takes no lone surrogates: the failure would be lost, and the run pass.
+        return _encodable(data) if report.failed and self._state.worker else data
+
     def _description(self, item: pytest.Item) -> dict[str, Any]:
         name = name_of(item)
         function = getattr(item, "function", None)
@@ -279,6 +285,14 @@ def _shown(message: str | None, parameters: Mapping[str, str]) -> str:
     shown = ", ".join(f"{name}={without_addresses(value)}" for name, value in parameters.items())
     parts = ([f"[{message}]"] if message is not None else []) + ([f"({shown})"] if parameters else [])
     return " ".join(parts)
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(inner) for key, inner in value.items()}
+    return type(value)(map(_encodable, value)) if type(value) in (list, tuple) else value
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

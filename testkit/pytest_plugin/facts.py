@@ -149,7 +149,7 @@ class Translator:
             running.outcome = Outcome.EXPECTED_FAILURE if is_expected else Outcome.SKIPPED
             running.reason = plain.get("reason") or (_xfail_reason(report) if is_expected else _skip_reason(report))
         elif report.failed:
-            if plain.get("cause") == "unexpected" or report.longreprtext.startswith("[XPASS(strict)]"):
+            if plain.get("cause") == "unexpected" or _text_of(report).startswith("[XPASS(strict)]"):
                 running.outcome = Outcome.UNEXPECTED_SUCCESS
             elif not (running.subtests_failed and "problems" not in plain):  # else pytest's remark on these
                 running.problems += _problems_in(plain, report)
@@ -225,21 +225,27 @@ def _problems_in(plain: Plain, report: Any = None) -> Iterator[Problem]:
     else:
         found = [_problem_of(report)] if report is not None else []
     for problem in found:
-        text = problem.traceback or (report.longreprtext if report is not None else "")
+        text = problem.traceback or (_text_of(report) if report is not None else "")
         yield problem._replace(message=cut_middle(problem.message, LIMIT), traceback=cut_middle(text, LIMIT))
+
+
+def _text_of(report: Any) -> str:
+    """Return what pytest says of a failure, without the line by which it says on which worker that was."""
+    text: str = report.longreprtext
+    return text.partition("\n")[2] if hasattr(report, "node") and text.startswith("[gw") else text
 
 
 def _problem_of(report: Any) -> Problem:
     """Return what can be said of a report that failed by no exception that was seen: its worker has crashed, say."""
-    text = report.longreprtext
+    text = _text_of(report)
     return Problem(Outcome.ERROR, "pytest.failed", text.strip().rpartition("\n")[2], text)
 
 
 def _skip_reason(report: Any) -> str:
     longrepr = report.longrepr
-    text = str(longrepr[2]) if isinstance(longrepr, tuple | list) and len(longrepr) == 3 else report.longreprtext
+    text = str(longrepr[2]) if isinstance(longrepr, tuple | list) and len(longrepr) == 3 else _text_of(report)
     return text.removeprefix("Skipped: ")
 
 
 def _xfail_reason(report: Any) -> str:
-    return str(report.wasxfail).removeprefix("reason: ") or report.longreprtext
+    return str(report.wasxfail).removeprefix("reason: ") or _text_of(report)

@@ -57,6 +57,3 @@ class State:
         """Tell the user ``text``, once, when the tests are over."""
         if text not in self.notices:
             self.notices.append(text)
-
-
-STATE = pytest.StashKey[State]()
