@@ -136,10 +136,8 @@ def test_a_fixture_of_the_projects_own_is_served_and_checked(project, run):
 
         @pytest.fixture(scope="session")
         def django_db_setup(request, django_db_blocker):
-            from django.conf import settings
             if "ELSEWHERE" in os.environ:
-                settings.DATABASES["default"]["HOST"] = "prod.example.com"
-                return
+                return  # the settings have what is to be used
             request.getfixturevalue("django_db_use_migrations")
             from django.test.utils import setup_databases
             with django_db_blocker.unblock():
@@ -148,6 +146,11 @@ def test_a_fixture_of_the_projects_own_is_served_and_checked(project, run):
                 Item.objects.create(name="first")
         """
     })  # fmt: skip
+    project.settings("""
+    import os
+    if "ELSEWHERE" in os.environ:
+        DATABASES["default"] |= {"ENGINE": "django.db.backends.postgresql", "HOST": "prod.example.com"}
+    """)
     result = run("--testkit-journal")
     assert result.returncode == 0, result.stdout
     assert "built" in str([fact for fact in project.facts() if isinstance(fact, RunMeasured)])
