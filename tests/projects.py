@@ -25,9 +25,10 @@ FRONTS: Mapping[str, list[str]] = {
     "testkit": [sys.executable, "-m", "testkit"],
     "manage.py": [sys.executable, "manage.py", "test"],
     "nose2": [sys.executable, "-m", "nose2"],
+    "pytest": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra"],
     "stock": [sys.executable, "manage.py", "test", "--testrunner=django.test.runner.DiscoverRunner"],
 }
-"""The ways to start a run: ours, ours by TEST_RUNNER, nose2's, and Django's own runner as the oracle."""
+"""The ways to start a run: ours, ours by TEST_RUNNER, nose2's, pytest's, and Django's own runner as the oracle."""
 
 SETTINGS = """
 SECRET_KEY = "no secret"

@@ -118,6 +118,14 @@ def nose2(*flags: str) -> Callable[[Project], None]:
     return run
 
 
+def by_pytest(*flags: str) -> Callable[[Project], None]:
+    def run(project: Project) -> None:
+        given = ["--ds=settings", "--continue-on-collection-errors", "--testkit-journal", "--testkit-xunit", *flags]
+        project.run(*given, "shop/tests", front="pytest")
+
+    return run
+
+
 def reported(project: Project) -> None:
     """The journal alone: what a run that was killed has left."""
     serial(project)
@@ -136,6 +144,8 @@ WAYS: Mapping[str, Callable[[Project], None]] = {
     "report": reported,
     "nose2": nose2(),
     "nose2's processes": nose2("-N", "2"),
+    "pytest": by_pytest(),
+    "pytest's workers": by_pytest("-n2"),
 }
 
 

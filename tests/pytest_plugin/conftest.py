@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
 
-from tests.projects import Project, clean_environment
+from tests.projects import Project
 
 Runs = Callable[..., subprocess.CompletedProcess[str]]
 INI = """
@@ -19,21 +18,9 @@ python_files = test_*.py
 """
 
 
-def run_pytest(
-    project: Project, *arguments: str, timeout: float = 90, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run_pytest(project: Project, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run pytest in the folder of ``project`` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra", *arguments],
-        cwd=project.folder,
-        env=clean_environment(COLUMNS="200", **environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="backslashreplace",
-        timeout=timeout,
-        check=False,
-    )
+    return project.run(*arguments, front="pytest", timeout=120, **{"COLUMNS": "200", **environment})
 
 
 @pytest.fixture

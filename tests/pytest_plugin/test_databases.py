@@ -163,7 +163,9 @@ def test_a_fixture_of_the_projects_own_is_served_and_checked(project, run):
 def test_without_pytest_django_no_real_database_is_emptied(project):
     """A TransactionTestCase under pytest alone, which would empty the real database, does not run, and is told what is missing."""
     project.tests(GUARDED.replace("@pytest.mark.django_db", ""))
-    project.write({"conftest.py": "import os, django\nos.environ['DJANGO_SETTINGS_MODULE'] = 'settings'\ndjango.setup()"})
+    project.write(
+        {"conftest.py": "import os, django\nos.environ['DJANGO_SETTINGS_MODULE'] = 'settings'\ndjango.setup()"}
+    )
     result = run_pytest(project, "-p", "no:django")
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
     assert "install pytest-django" in result.stderr

@@ -25,7 +25,9 @@ def test_marker(): pass
 def test_a_project_that_does_not_use_it_loads_next_to_nothing(tmp_path):
     """Three small modules are loaded, no others of ours nor Django; nothing is printed and nothing written."""
     plain = Plain(tmp_path)
-    plain.write({"test_it.py": "def test_it(): pass", "conftest.py": LOADED, "setup.cfg": "[testkit]\nwith_xunit = yes"})
+    plain.write(
+        {"test_it.py": "def test_it(): pass", "conftest.py": LOADED, "setup.cfg": "[testkit]\nwith_xunit = yes"}
+    )
     result = run_pytest(plain, "-p", "no:django", "-s")
     assert result.returncode == 0
     loaded = "loaded: testkit testkit.pytest_plugin testkit.pytest_plugin.command_line\n"

@@ -163,7 +163,9 @@ def test_every_outcome_is_told(plain, workers):
     expected = {f"test_all.{name}": outcome for name, outcome in STATUSES.items()} | modules
     assert {id: fact.outcome for id, fact in tests.items()} == expected
     (started,), (ended,) = of_type(plain, RunStarted), of_type(plain, RunFinished)
-    assert Counter(started.ids) == Counter([*tests, "test_all.TestBrokenGroup.test_one", "test_all.TestBrokenGroup.test_two"])
+    assert Counter(started.ids) == Counter(
+        [*tests, "test_all.TestBrokenGroup.test_one", "test_all.TestBrokenGroup.test_two"]
+    )
     assert (ended.lost, ended.not_run, ended.stopped) == ((), (), "")
 
     passed = tests["test_all.test_passes"]
@@ -229,7 +231,17 @@ def test_a_signal_ends_the_run_with_its_reports(plain, name):
     """Ctrl-C, and SIGTERM as CI systems send it, end the run by pytest's status 2, and every report is written."""
     plain.write({"test_it.py": LONG.format(second="open('here', 'w').close(); time.sleep(60)")})
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:django", "--testkit-journal", "--testkit-xunit"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:django",
+            "--testkit-journal",
+            "--testkit-xunit",
+        ],
         cwd=plain.folder,
         env=clean_environment(),
         stdout=subprocess.PIPE,
@@ -237,7 +249,8 @@ def test_a_signal_ends_the_run_with_its_reports(plain, name):
     )
     deadline = time.monotonic() + 60
     while not (plain.folder / "here").exists():
-        assert time.monotonic() < deadline and process.poll() is None
+        assert time.monotonic() < deadline
+        assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.Signals[name])
     output, _ = process.communicate(timeout=60)
