@@ -20,7 +20,7 @@ python_files = test_*.py
 
 def run_pytest(project: Project, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run pytest in the folder of ``project`` to its end."""
-    return project.run(*arguments, front="pytest", timeout=120, **{"COLUMNS": "200", **environment})
+    return project.run(*arguments, front="pytest", timeout=180, **{"COLUMNS": "200", **environment})
 
 
 @pytest.fixture
