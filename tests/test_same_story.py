@@ -129,6 +129,14 @@ def by_pytest(*flags: str) -> Callable[[Project], None]:
     return run
 
 
+def pytest_shards(project: Project) -> None:
+    for number, workers in ((1, []), (2, ["-n2"])):
+        by_pytest(f"--testkit-shard={number}/2", *workers)(project)
+        (project.folder / "reports").rename(project.folder / f"shard{number}")
+    result = project.run("merge", "shard1", "shard2")
+    assert result.returncode == 1, result.stderr
+
+
 def reported(project: Project) -> None:
     """The journal alone: what a run that was killed has left."""
     serial(project)
@@ -149,6 +157,7 @@ WAYS: Mapping[str, Callable[[Project], None]] = {
     "nose2's processes": nose2("-N", "2"),
     "pytest": by_pytest(),
     "pytest's workers": by_pytest("-n2"),
+    "pytest's shards": pytest_shards,
 }
 
 

@@ -58,6 +58,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         _load_listeners(config, state)
     if is_controller or not state.is_told:
         return
+    _load_sharding(config, state)
     from testkit.pytest_plugin.annotate import Annotator
     from testkit.queries.options import QueryOptions
 
@@ -74,6 +75,15 @@ def _load_listeners(config: pytest.Config, state: State) -> None:
     if is_wanted(state):
         state.is_told = True
         config.pluginmanager.register(Run(config, state), "testkit-run")
+
+
+def _load_sharding(config: pytest.Config, state: State) -> None:
+    from testkit.selection.shards import ShardOptions
+
+    if state.options[ShardOptions].shard:
+        from testkit.pytest_plugin.shards import Sharding
+
+        config.pluginmanager.register(Sharding(state), "testkit-shards")
 
 
 def _is_beside_pytest_django(config: pytest.Config) -> bool:

@@ -22,6 +22,7 @@ from testkit.pytest_plugin.facts import Translator
 from testkit.pytest_plugin.ids import Name, name_of
 from testkit.pytest_plugin.state import State
 from testkit.queries.options import QueryOptions
+from testkit.selection.shards import ShardOptions
 from testkit.session.host import Host
 from testkit.session.options import RunOptions
 
@@ -34,7 +35,11 @@ def is_wanted(state: State) -> bool:
     options = state.options
     run = options[RunOptions]
     return bool(
-        options[XunitOptions].with_xunit or run.pytest_journal or run.listeners or options[QueryOptions].has_budgets
+        options[XunitOptions].with_xunit
+        or run.pytest_journal
+        or run.listeners
+        or options[ShardOptions].shard
+        or options[QueryOptions].has_budgets
     )
 
 
@@ -45,14 +50,16 @@ class Run:
         from testkit.session.hosted import HostedRun  # it needs no Django project, but Django
 
         self._config, self._state = config, state
+        self._is_shard = bool(state.options[ShardOptions].shard)
+        self._may_be_empty = False
         selects = any(config.getoption(name, None) for name in ("keyword", "markexpr", "lf", "deselect"))
         host = Host(
             has_console=False,
-            keeps_journal=state.options[RunOptions].pytest_journal,
+            keeps_journal=state.options[RunOptions].pytest_journal or self._is_shard,
             spell=command_line.flag_of,
             is_whole=not selects and config.args_source is not pytest.Config.ArgsSource.ARGS,
         )
-        self._run = HostedRun(state.options, host, tell=state.notice)
+        self._run = HostedRun(state.options, host, is_part=self._is_shard, tell=state.notice)
         self._translator = Translator(self._publish)
         self._early: list[Fact] = []
         self._collected: dict[str, TestFinished] = {}
@@ -88,10 +95,20 @@ class Run:
         self._begin([self._translator.name_of(nodeid) for nodeid in ids])
 
     def _begin(self, names: Sequence[Name]) -> None:
+        if self._is_shard:
+            from testkit.pytest_plugin.shards import falls_to
+
+            # Every shard collects all modules; of those that cannot be collected, each is told by one.
+            self._collected = {id: fact for id, fact in self._collected.items() if falls_to(id, self._state)}
+        ids = (*(name.id for name in names), *self._collected)
         try:
-            self._run.begin([*(name.id for name in names), *self._collected])
+            self._run.begin(ids)
         except TestkitError as error:
             raise pytest.UsageError(f"testkit: {error}") from None
+        if self._is_shard:
+            from testkit.pytest_plugin.shards import finish_manifest
+
+            self._may_be_empty = finish_manifest(self._state.folder, self._run.run_id, ids)
         self._run.hear(self._keep_text)
         for fact in (*self._early, *self._collected.values()):
             self._publish(fact)
@@ -148,6 +165,8 @@ class Run:
         self._run.finish()
         self._state.notices += self._texts
         status, why = self._run.status()
+        if self._may_be_empty and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+            session.exitstatus = pytest.ExitCode.OK
         if session.exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             return  # pytest has found a reason of its own
         if status is ExitStatus.RUN_FAILED:

@@ -55,6 +55,7 @@ class HostedRun(Telling):
         *,
         folder: Path | None = None,
         takes_signals: bool = False,
+        is_part: bool = False,
         tell: Callable[[str], None] | None = None,
     ) -> None:
         """Describe it.
@@ -66,6 +67,7 @@ class HostedRun(Telling):
             folder: that relative paths of ours are in; the current one by default.
             takes_signals: whether SIGINT and SIGTERM are to be handled here (``run.interrupts``, which then needs
                 ``stopping()`` around the tests) because the host does not.
+            is_part: whether it is one of several runs that are joined later.
             tell: tells the user something that is no fact, in the place of a line on stderr.
         """
         place = folder or Path(os.getcwd())
@@ -73,6 +75,7 @@ class HostedRun(Telling):
             options, host, measurement, Places(place / REPORTS / "journal", place / CACHE / "durations.json")
         )
         self._takes_signals = takes_signals
+        self._is_part = is_part
         self._tell = tell
 
     def notice(self, text: str) -> None:
