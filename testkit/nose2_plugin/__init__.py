@@ -51,16 +51,21 @@ class Testkit(events.Plugin):  # type: ignore[misc]  # nose2 is not typed
         self._names = list(event.args.testNames)
         with _errors_end_it():
             typed = {name: given[name] for name in self._flags if name in given}
+            named = options_of(self.session, typed)[Nose2Options].settings
+            if not find_settings(named, asked_by=typed):
+                return
             self._typed = typed | own.coverage_asked(self.session, event.args)
-            options = options_of(self.session, self._typed)
-            if find_settings(options[Nose2Options].settings, asked_by=typed):
-                start_coverage(options[CoverageOptions])
-                self._prepare()
+            start_coverage(options_of(self.session, self._typed)[CoverageOptions])
+            self._prepare()
 
     def _prepare(self) -> None:
         import django
 
+        from testkit.nose2_plugin import own
+
         django.setup()
+        if own.only_collects(self.session):
+            return  # nothing will run, so nothing has to be made
         from testkit.nose2_plugin.runner import runner_of
 
         self._runner = runner_of(self.session, self._typed)
@@ -68,10 +73,6 @@ class Testkit(events.Plugin):  # type: ignore[misc]  # nose2 is not typed
 
     def resultCreated(self, event: events.ResultCreatedEvent) -> None:
         """Take the place of nose2's result, and be the last plugin to hear that the run starts."""
-        from testkit.nose2_plugin import own
-
-        if own.only_collects(self.session):
-            return
         if self._runner is None and _is_django_there():
             with _errors_end_it():
                 self._prepare()

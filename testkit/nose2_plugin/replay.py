@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.case import _SubTest, _subtest_msg_sentinel  # type: ignore[attr-defined]  # what unittest reports
 from unittest.suite import _ErrorHolder  # type: ignore[attr-defined]  # as which unittest reports fixtures
 
 from nose2 import events, result
@@ -40,11 +41,17 @@ class Replay:
         self._hooked.test_started = True
         hooks.startTest(events.StartTestEvent(test, self._hooked, fact.at))
         for subtest in self._subtests.pop(fact.id, []):
-            problems = (subtest.problem,) if subtest.problem else ()
-            self._settle(test, subtest.outcome, problems, subtest.reason)
+            self._settle_subtest(_SubTestAsTold(test, subtest), subtest)
         if not fact.subtests_failed or fact.problems:
             self._settle(test, fact.outcome, fact.problems, fact.reason)
         hooks.stopTest(events.StopTestEvent(test, self._hooked, fact.at + fact.seconds))
+
+    def _settle_subtest(self, told: _SubTestAsTold, subtest: SubTestFinished) -> None:
+        if subtest.outcome is Outcome.SKIPPED:
+            self._tell(told, result.SKIP, reason=subtest.reason)
+        else:
+            error = _error_of(told.test_case, subtest.problem) if subtest.problem else None
+            self._tell(told, result.SUBTEST, exc_info=error)
 
     def _settle(self, test: Any, outcome: Outcome, problems: tuple[Problem, ...], reason: str) -> None:
         for problem in problems:
@@ -62,6 +69,17 @@ class Replay:
 
     def _tell(self, test: Any, outcome: str, **given: Any) -> None:
         self._hooked.settle(events.TestOutcomeEvent(test, self._hooked, outcome, **given))
+
+
+class _SubTestAsTold(_SubTest):  # type: ignore[misc]  # not in the stubs
+    """A subtest of another process: what its parameters were is known as text."""
+
+    def __init__(self, test: Any, subtest: SubTestFinished) -> None:
+        super().__init__(test, _subtest_msg_sentinel, {})
+        self._text = subtest.id.removeprefix(subtest.test).strip()
+
+    def _subDescription(self) -> str:
+        return self._text
 
 
 def _error_of(test: Any, problem: Problem) -> _Error:

@@ -83,6 +83,10 @@ class Nose2Runner(TestkitRunnerMixin):
     def _host(self) -> Host:
         return super()._host()._replace(has_console=not self.testkit_options[Nose2Options].nose2_report)
 
+    def log(self, msg: str, level: int | None = None) -> None:
+        if not self.testkit_options[Nose2Options].nose2_report:  # then nose2 tells of the run
+            super().log(msg, level)
+
     # What DiscoverRunner.run_tests() calls
 
     def setup_test_environment(self, **kwargs: Any) -> None:
@@ -135,6 +139,18 @@ def runner_of(session: Session, typed: Mapping[str, Any]) -> Nose2Runner:
         failfast=asked.failfast,
         buffer=asked.buffer,
         pdb=asked.pdb,
+        enable_faulthandler=_has_descriptor(sys.stderr),
         testkit_is_command=True,
     )
     return runner
+
+
+def _has_descriptor(stream: Any) -> bool:
+    """Return whether ``stream`` is a real one, which faulthandler can write to; a program that calls nose2 may have put
+    another in its place.
+    """
+    try:
+        stream.fileno()
+    except (OSError, AttributeError):
+        return False
+    return True

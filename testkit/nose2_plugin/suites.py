@@ -128,7 +128,10 @@ class RecordedLayer(RecordedSuite, LayerSuite):  # type: ignore[misc]  # nose2 i
         try:
             test(result)
         finally:
-            self.tearDownTest(test)
+            try:
+                self.tearDownTest(test)
+            except Exception:
+                result.addError(test, sys.exc_info())
 
 
 def name_after_source(test: Any) -> Any:
