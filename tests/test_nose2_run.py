@@ -13,6 +13,7 @@ from lxml import etree
 
 from testkit.core.events import Fact, FixtureFinished, RunFinished, TestFinished, WorkerLost, WorkerStarted
 from tests.projects import MIXED, Project
+from tests.test_same_story import measured
 
 OWN = """
 import os, signal, unittest
@@ -321,18 +322,19 @@ def test_ctrl_c(project):
 
 
 def test_coverage_and_the_flags_of_old_scripts(project):
-    """nose's flags work; coverage has the lines of the import, and those that ran in workers; a report comes after."""
+    """nose's flags work; the lines that are covered are those of our runner, with processes and without."""
     project.tests(MIXED)
     project.nose2("nose2.plugins.mp", testkit="cover_package = shop\nkeepdb = yes")
+    project.run("--with-cov", "--cover-package=shop")
+    expected = measured(project)
+    assert sum(map(len, expected.values())) > 30
     for processes in ([], ["-N", "2"]):
         flags = ("--with-xunit", "--xunit-file=out/unit.xml", "--with-coverage", "--cover-html")
         result = project.run(*flags, *processes, front="nose2")
         assert result.returncode == 1, result.stderr
         assert project.xunit("out/unit.xml").get("tests") == "13"
         assert (project.folder / "reports" / "coverage" / "index.html").is_file()
-        percent = dict(re.findall(r"^(shop\S+\.py) .* (\d+)%$", result.stderr, re.MULTILINE))
-        assert percent["shop/models.py"] == "80"  # the lines of the class, which are run by its import; not __str__
-        assert int(percent["shop/tests/test_shop.py"]) >= 90
+        assert measured(project) == expected
     before = etree.tostring(project.xunit("out/unit.xml"))
     (project.folder / "out" / "unit.xml").unlink()
     assert project.run("report", "--with-xunit", "--xunit-file=out/unit.xml").returncode == 1
