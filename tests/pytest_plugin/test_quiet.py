@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
+from testkit.core.options import declared
+from testkit.core.readers import boolean
+from testkit.pytest_plugin.command_line import FLAGS
+from testkit.session import GROUPS
+from tests.projects import ROOT
 from tests.pytest_plugin.conftest import run_pytest
 from tests.pytest_plugin.test_run import Plain
 
@@ -50,3 +57,15 @@ def test_what_is_missing_is_told_when_django_is_asked_for(tmp_path):
     assert "--testkit-xunit-flavour is 'odd': give one of default, strict, classic" in result.stderr
     result = run_pytest(plain, "-p", "no:testkit", "--testkit-xunit")
     assert "unrecognized arguments: --testkit-xunit" in result.stderr
+
+
+def test_the_flags_are_those_of_options_and_of_the_guide():
+    """Each flag stands for an option, is a switch if that is one, and has its row in the guide."""
+    known = declared(GROUPS)
+    for flag in FLAGS:
+        assert (known[flag.option].parse is boolean) == (not flag.metavar), flag
+    guide = (ROOT / "docs" / "how-to" / "pytest.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(--testkit-[\w-]+)[^`]*` \| `(\w+)", guide, re.MULTILINE)
+    assert rows[: len(FLAGS)] == [
+        (f"--testkit-{flag.name}", f"testkit_{flag.name.replace('-', '_')}") for flag in FLAGS
+    ]
