@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 import testkit
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.options import add_arguments
 from testkit.coverage.options import CoverageOptions
-
-_IN_MANAGE_PY = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']""")
 
 
 def main(argv: Sequence[str] | None = None, *, default_labels: Sequence[str] = ()) -> int:
@@ -46,6 +42,10 @@ def main(argv: Sequence[str] | None = None, *, default_labels: Sequence[str] = (
 
 def _run(arguments: list[str], default_labels: Sequence[str]) -> int:
     """Run tests: what ``manage.py test`` does, with testkit over the project's own runner."""
+    chosen, rest = _chosen_runner(arguments)
+    if chosen == "nose2":
+        return _run_nose2(rest, default_labels)
+    arguments = rest
     try:
         known = _prepare(arguments)
     except OptionError:
@@ -68,6 +68,31 @@ def _run(arguments: list[str], default_labels: Sequence[str]) -> int:
     # Django knows no NO_COLOR, and colours the line with which a command fails.
     colour = ["--no-color"] if os.environ.get("NO_COLOR") and "--force-color" not in arguments else []
     command.run_from_argv(["python -m testkit", "run", *arguments, *colour, "--testrunner=testkit.runner.Composed"])
+    return 0
+
+
+def _chosen_runner(arguments: list[str]) -> tuple[str, list[str]]:
+    """Return what collects the tests, and the other arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--runner", default="django")
+    known, rest = parser.parse_known_args(arguments)
+    if known.runner not in ("django", "nose2"):
+        raise OptionError(f"--runner is {known.runner!r}: give django or nose2 (pytest is started by its own command)")
+    return known.runner, rest
+
+
+def _run_nose2(arguments: list[str], default_labels: Sequence[str]) -> int:
+    """Run the tests that nose2 collects, with its own flags and ours."""
+    try:
+        from nose2.main import discover
+    except ImportError as error:
+        raise TestkitError(f'--runner nose2: {error}; install "django-testkit[nose2]"') from error
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    folders = [label for label in default_labels if os.path.isdir(label)]
+    # What runs by default is a folder to start in: labels are names, of which there may be some among the arguments.
+    start = ["--start-dir", folders[0]] if folders and not {"-s", "--start-dir"} & set(arguments) else []
+    discover(argv=["nose2", *start, *arguments], plugins=["testkit.nose2_plugin", "nose2.plugins.mp"])
     return 0
 
 
@@ -146,22 +171,21 @@ def _prepare(arguments: Sequence[str]) -> argparse.Namespace:
     if known.pythonpath:
         sys.path.insert(0, known.pythonpath)
     os.environ["DJANGO_SETTINGS_MODULE"] = (
-        known.settings or os.environ.get("DJANGO_SETTINGS_MODULE") or _settings_of_manage_py(Path("manage.py"))
+        known.settings or os.environ.get("DJANGO_SETTINGS_MODULE") or _settings_of_manage_py()
     )
     return known
 
 
-def _settings_of_manage_py(path: Path) -> str:
-    try:
-        found = _IN_MANAGE_PY.search(path.read_text(encoding="utf-8"))
-    except OSError:
-        found = None
-    if found is None:
+def _settings_of_manage_py() -> str:
+    from testkit.session.project import settings_of_manage_py
+
+    found = settings_of_manage_py()
+    if not found:
         raise OptionError(
             f"no settings found: give --settings MODULE, set DJANGO_SETTINGS_MODULE, or go to the folder of a "
             f"manage.py that names them (this is {os.getcwd()})"
         )
-    return found[1]
+    return found
 
 
 def _start_coverage(arguments: Sequence[str]) -> None:

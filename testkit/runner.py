@@ -11,7 +11,7 @@ import sys
 import traceback
 import unittest
 from argparse import ArgumentParser
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
@@ -23,7 +23,7 @@ from django.test import TestCase, TransactionTestCase
 from django.test.runner import DebugSQLTextTestResult, DiscoverRunner, PDBDebugResult, parallel_type
 
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
-from testkit.core.options import add_arguments, declared
+from testkit.core.options import Options, add_arguments, declared
 from testkit.coverage.options import CoverageOptions
 from testkit.databases import guard
 from testkit.databases.options import DatabaseOptions, GuardOptions
@@ -64,7 +64,7 @@ class TestkitRunnerMixin(_Base):
                 raise OptionError("--pdb needs the terminal, which no worker of --parallel has: leave one of them out")
         super().__init__(*args, **kwargs)
         with _command_errors():
-            self.testkit_options = resolve_options(given, settings)
+            self.testkit_options = self._resolve_options(given)
         # Django's own ways of running in parallel, and of cloning databases for it, are not used.
         self._workers_wanted, self.parallel = self.parallel, min(self.parallel, 1)
         self._workers = 0
@@ -82,6 +82,9 @@ class TestkitRunnerMixin(_Base):
         self._session: Session | None = None
         if issubclass(RecordedSuite, self.test_suite):
             self.test_suite = RecordedSuite
+
+    def _resolve_options(self, given: Mapping[str, Any]) -> Options:
+        return resolve_options(given, settings)
 
     @classmethod
     def add_arguments(cls, parser: ArgumentParser) -> None:
@@ -270,11 +273,15 @@ class TestkitRunnerMixin(_Base):
         session = self._session
         is_parallel = self._workers > 1 or self._needs_fresh_databases(suite)
         workers = self._describe_workers(max(self._workers, 1)) if is_parallel else None
-        ends = self._databases.why_to_end
+        ends = self._why_to_end
         # In the place of unittest's TextTestRunner: whatever a project's run_suite does around it is kept.
         self.test_runner = cast(Any, lambda **_: SimpleNamespace(run=lambda suite: session.run(suite, workers, ends)))
         with self._databases.surrounding_tests(are_here=not is_parallel, hear=session.hear):
             return super().run_suite(suite, **kwargs)
+
+    def _why_to_end(self) -> str:
+        """Return why no further test is to begin, if so."""
+        return self._databases.why_to_end()
 
     def _needs_fresh_databases(self, suite: Any) -> bool:
         """Return whether the tests run again and again, so that some need rows which others have removed."""

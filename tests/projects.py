@@ -24,9 +24,11 @@ counts_skipped_tests = pytest.mark.skipif(
 FRONTS: Mapping[str, list[str]] = {
     "testkit": [sys.executable, "-m", "testkit"],
     "manage.py": [sys.executable, "manage.py", "test"],
+    "nose2": [sys.executable, "-m", "nose2"],
+    "pytest": [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-ra"],
     "stock": [sys.executable, "manage.py", "test", "--testrunner=django.test.runner.DiscoverRunner"],
 }
-"""The ways to start a run: ours, ours by TEST_RUNNER, and Django's own runner as the oracle."""
+"""The ways to start a run: ours, ours by TEST_RUNNER, nose2's, pytest's, and Django's own runner as the oracle."""
 
 SETTINGS = """
 SECRET_KEY = "no secret"
@@ -168,6 +170,12 @@ class Project:
     def tests(self, text: str, module: str = "test_shop") -> None:
         """Write a test module of the app."""
         self.write({f"shop/tests/{module}.py": text})
+
+    def nose2(self, *plugins: str, testkit: str = "", front: str = "testkit.nose2_plugin") -> None:
+        """Write a configuration of nose2 with our front, ``plugins`` and the lines of ``testkit``."""
+        named = "".join(f"    {name}\n" for name in ("", front, *plugins))
+        text = f"[unittest]\nplugins ={named}\n[testkit]\n{testkit}\n"
+        (self.folder / "unittest.cfg").write_text(text, encoding="utf-8")
 
     def start(self, *arguments: str, front: str = "testkit", **environment: str) -> subprocess.Popen[str]:
         """Start a run and return its process."""

@@ -172,6 +172,14 @@ def record_stock(*flags: str) -> Callable[[Project], None]:
     return run
 
 
+def record_pytest(*flags: str) -> Callable[[Project], None]:
+    def run(project: Project) -> None:
+        result = project.run("--ds=settings", "--testkit-query-budgets=record", *flags, "shop", front="pytest", timeout=180)
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    return run
+
+
 WAYS: Mapping[str, Callable[[Project], None]] = {
     "serial": record,
     "parallel": lambda project: record(project, "--parallel=2"),
@@ -180,6 +188,8 @@ WAYS: Mapping[str, Callable[[Project], None]] = {
     "manage.py": lambda project: record(project, front="manage.py"),
     "stock": record_stock(),
     "stock, parallel": record_stock("--parallel=2"),
+    "pytest": record_pytest(),
+    "pytest's workers": record_pytest("-n2"),
 }
 
 

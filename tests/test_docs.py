@@ -18,6 +18,7 @@ from django.core.management.commands.test import Command
 from testkit.core.errors import ExitStatus
 from testkit.core.events import FACTS, Outcome, Problem
 from testkit.core.options import declared, flag_of
+from testkit.nose2_plugin.options import Nose2Options
 from testkit.session import GROUPS
 from testkit.session.aftermath import replay_parser, report_parser
 from testkit.session.merging import merge_parser
@@ -203,8 +204,35 @@ def test_migration_tables_name_what_exists(page):
             assert set(named) <= keys, code
 
 
+def test_the_page_on_nose2_has_its_options():
+    """Each option that only nose2 has stands on its page, with its flag and default; and its commands are understood."""
+    page = DOCS / "how-to" / "nose2.md"
+    told = {
+        codes(row[0])[0]: "".join(codes(row[1]))
+        for row in rows(prose(page))
+        if row[0].startswith("`--") and len(row) == 3
+    }
+    expected = {flag_of(name): spec.default for name, spec in Nose2Options.declared.items()}
+    assert {flag: told.get(flag) for flag in expected} == {
+        flag: default if isinstance(default, str) else json.dumps(default) for flag, default in expected.items()
+    }
+    shown = subprocess.run(
+        [sys.executable, "-m", "testkit", "--runner=nose2", "--help"],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    known = set(re.findall(r"(?<![\w-])--?\w[\w-]*", shown.stdout))
+    commands = re.findall(r"-m nose2\b(.*)", read(page))
+    assert len(commands) >= 2
+    assert {flag for command in commands for flag in flags_in(command.split())} <= known
+
+
 def unknown_flags(arguments: list[str]) -> list[str]:
     """Return the flags among ``arguments`` that ``manage.py test`` does not know."""
+    if arguments[:1] == ["--runner"]:
+        arguments = arguments[2:]
     command = Command()
     command.test_runner = "testkit.runner.TestkitRunner"
     known = command.create_parser("manage.py", "test")._option_string_actions

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
+from coverage import CoverageData
 
 from testkit.core.events import FixtureFinished, Outcome, Problem, SubTestFinished, TestFinished
-from tests.projects import MIXED, Project, counts_skipped_tests
+from tests.projects import MIXED, Project, clean_environment, counts_skipped_tests
 from tests.test_shards_run import run_shards
 
 MODULE = """
@@ -110,6 +113,30 @@ def merged(total: int, *flags: str) -> Callable[[Project], None]:
     return run
 
 
+def nose2(*flags: str) -> Callable[[Project], None]:
+    def run(project: Project) -> None:
+        project.nose2("nose2.plugins.mp")
+        project.run("--with-xunit", *flags, front="nose2")
+
+    return run
+
+
+def by_pytest(*flags: str) -> Callable[[Project], None]:
+    def run(project: Project) -> None:
+        given = ["--ds=settings", "--continue-on-collection-errors", "--testkit-journal", "--testkit-xunit", *flags]
+        project.run(*given, "shop/tests", front="pytest", timeout=180)
+
+    return run
+
+
+def pytest_shards(project: Project) -> None:
+    for number, workers in ((1, []), (2, ["-n2"])):
+        by_pytest(f"--testkit-shard={number}/2", *workers)(project)
+        (project.folder / "reports").rename(project.folder / f"shard{number}")
+    result = project.run("merge", "shard1", "shard2")
+    assert result.returncode == 1, result.stderr
+
+
 def reported(project: Project) -> None:
     """The journal alone: what a run that was killed has left."""
     serial(project)
@@ -126,6 +153,11 @@ WAYS: Mapping[str, Callable[[Project], None]] = {
     "two shards": merged(2),
     "three parallel shards": merged(3, "--parallel=2"),
     "report": reported,
+    "nose2": nose2(),
+    "nose2's processes": nose2("-N", "2"),
+    "pytest": by_pytest(),
+    "pytest's workers": by_pytest("-n2"),
+    "pytest's shards": pytest_shards,
 }
 
 
@@ -155,6 +187,41 @@ def test_every_way_tells_the_same(way, told, copy):
     story, counts = story_of(copy)
     assert (story - told[1][0], told[1][0] - story) == (set(), set())
     assert counts == told[1][1]
+
+
+def measured(project: Project) -> Mapping[str, list[int]]:
+    """Return the lines of the app that ran, by file."""
+    data = CoverageData(basename=str(project.folder / "reports" / "coverage.data"))
+    data.read()
+    files = {Path(file).relative_to(project.folder): data.lines(file) for file in data.measured_files()}
+    # Without --parallel templates are there after the first run, so that no migration runs.
+    return {str(file): sorted(lines or ()) for file, lines in files.items() if "migrations" not in file.parts}
+
+
+def test_pytest_covers_the_same_lines(copy):
+    """Under `coverage run`, also with pytest-xdist, pytest runs the lines of the project that our runner runs."""
+    copy.write({".coveragerc": """
+        [run]
+        source = shop
+        data_file = reports/coverage.data
+        patch = subprocess
+    """})  # fmt: skip
+    copy.run("--with-cov")
+    expected = measured(copy)
+    assert sum(map(len, expected.values())) > 50
+    flags = ["--ds=settings", "--continue-on-collection-errors", "shop/tests"]
+    for workers in ([], ["-n2"]):
+        shutil.rmtree(copy.folder / "reports")
+        for command in (["run", "-m", "pytest", "-p", "no:cacheprovider", *workers, *flags], ["combine"]):
+            subprocess.run(
+                [sys.executable, "-m", "coverage", *command],
+                cwd=copy.folder,
+                env=clean_environment(),
+                capture_output=True,
+                timeout=180,
+                check=False,
+            )
+        assert measured(copy) == expected
 
 
 @counts_skipped_tests

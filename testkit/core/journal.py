@@ -113,14 +113,15 @@ def facts_in(path: Path) -> Iterator[Fact]:
     try:
         with open(path, "rb") as lines:
             for line in lines:
-                fact = _decode(line)
+                fact = decode(line)
                 if fact is not None:
                     yield fact
     except OSError as error:
         raise JournalError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _decode(line: bytes) -> Fact | None:
+def decode(line: bytes | str) -> Fact | None:
+    """Return the fact in a line of a journal; None for what is none."""
     try:
         plain = json.loads(line)
         return from_plain(plain["fact"], plain) if plain["fact"] in FACTS else None

@@ -232,7 +232,7 @@ def _find(name: str, spec: Option, sources: Sequence[Source]) -> Setting:
         if name not in source.values:
             continue
         where = (
-            f"{source.spell(name)} in {source.title}" if not source.title.startswith("the command") else flag_of(name)
+            source.spell(name) if source.title.startswith("the command") else f"{source.spell(name)} in {source.title}"
         )
         if spec.early and source.late:
             raise OptionError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import re
 
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+
 
 @functools.cache  # made when first needed: it takes as long as all else that a run imports from here
 def _invisible() -> re.Pattern[str]:
@@ -47,3 +49,8 @@ def cut_middle(text: str, limit: int, missing: int = 0) -> str:
 
 def _note(characters: int) -> str:
     return f"\n[… {characters} characters cut …]\n"
+
+
+def without_addresses(text: str) -> str:
+    """Return ``text``, a ``repr``, without the addresses of objects in it, which differ from run to run."""
+    return _ADDRESS.sub("", text)

@@ -6,6 +6,7 @@ Django's ``setup_databases`` stays in charge of which databases there are, and i
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -63,7 +64,16 @@ class Templates:
     """The templates of one run."""
 
     def __init__(
-        self, options: DatabaseOptions, cache: Path, *, keepdb: bool, is_covered: bool, tell: Tell, say: Tell
+        self,
+        options: DatabaseOptions,
+        cache: Path,
+        *,
+        keepdb: bool,
+        is_covered: bool,
+        tell: Tell,
+        say: Tell,
+        worker: str = "",
+        newer_than: float = 0.0,
     ) -> None:
         """Provide databases as ``options`` say.
 
@@ -75,12 +85,16 @@ class Templates:
                 it they are imported only, as Django does.
             tell: gets a line for each database that was not made from a template, with the cause.
             say: gets what the user should know in any case.
+            worker: the name of this worker where each of a run makes its databases for itself (pytest-xdist's): one
+                builds, the others copy what it has built. The settings have the name at the end of the databases'.
+            newer_than: templates that were not used since then (a Unix time) are built anew.
         """
         self._options = options
         self.cache = cache
         self._keepdb = keepdb or options.keep_templates
         self._is_covered = is_covered
         self._tell, self._say = tell, say
+        self._worker, self._newer_than = worker, newer_than
         self._backends: dict[str, Backend] = {}
         self._test_names: dict[str, Any] = {}
         self._numbers: dict[str, int] = {}
@@ -120,12 +134,16 @@ class Templates:
         creation: Any = connection.creation
         if type(creation).create_test_db is not BaseDatabaseCreation.create_test_db:
             return False  # what it does beside nobody knows
-        backend = backend_for(connection, name_for_tests(connection), self.cache)
+        backend = backend_for(connection, self._base_of(name_for_tests(connection)), self.cache)
         if backend is None:
             return False
         self._backends[connection.alias] = backend
         self._test_names[connection.alias] = connection.settings_dict["TEST"]["NAME"]
         return True
+
+    def _base_of(self, name: str) -> str:
+        """Return what the test database ``name`` of this process is called in the settings, before a worker's name is added."""
+        return name.removesuffix(f"_{self._worker}") if self._worker else name
 
     def backend(self, alias: str) -> Backend:
         """Return the backend of an alias that was provided."""
@@ -135,8 +153,10 @@ class Templates:
         """Take the name of the test database for this run; where another run has it, one with a number."""
         backend = self._backends[connection.alias]
         real = [target_of(connections[alias]) for alias in connections]
+        own = name_for_tests(connection)
+        suffix = "" if own == backend.base else f"_{self._worker}"
         for number in range(_MOST_RUNS):
-            name = backend.derived(f"r{number}") if number else backend.base
+            name = backend.derived(f"r{number}{suffix}") if number else own
             if number and real_one(target_of(connection), name, real):
                 continue
             if backend.lock(name) and not (self._keepdb and self._keeps(backend) and backend.stranger(name)):
@@ -195,16 +215,31 @@ class Templates:
             return name
         wanted = self.fingerprint(connection)
         template, cause = self._find(backend, wanted)
-        if template is not None:
-            try:
-                name = self._provide(connection, template, given)
-            except TestkitError as error:
-                backend.remove(template)
-                template, cause = None, str(error)
-        if template is None:
-            name = self._build(connection, build, wanted, cause)
+        with nullcontext() if template is not None else self._building_alone(connection.alias):
+            if template is None and self._worker:
+                template, cause = self._find(backend, wanted)  # another worker has built it meanwhile
+            if template is not None:
+                try:
+                    name = self._provide(connection, template, given)
+                except TestkitError as error:
+                    backend.remove(template)
+                    template, cause = None, str(error)
+            if template is None:
+                name = self._build(connection, build, wanted, cause)
         self._remember(connection.alias, wanted)
         return name
+
+    @contextmanager
+    def _building_alone(self, alias: str) -> Iterator[None]:
+        """Let one worker of a run after the other into the block."""
+        if not self._worker:
+            yield
+            return
+        place = path_below(self.cache, "templates", f"{alias}.lock")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with open(place, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def fingerprint(self, connection: BaseDatabaseWrapper) -> Fingerprint:
         """Return what the database of ``connection`` depends on."""
@@ -235,6 +270,9 @@ class Templates:
             if described is None or described.fingerprint != wanted.digest:
                 continue
             cause = changed(described.inputs)
+            if not cause and template.used < self._newer_than:
+                backend.remove(template)
+                cause = "it is to be made anew"
             if not cause:
                 return template, ""
         return None, cause or self._what_changed(backend.connection.alias, wanted)

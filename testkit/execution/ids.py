@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Any
 from unittest.util import strclass
 
+from testkit.core.verdict import class_of
+
 Tests = Mapping[str, Sequence[Any]]
 """The test cases of a run by id; several may have one id."""
 
@@ -26,26 +28,37 @@ def is_failed_import(test: Any) -> bool:
 
 
 def test_id(test: Any) -> str:
-    """Return the id of ``test``: unittest's, but the module's own for one that could not be imported."""
+    """Return the id of ``test``: unittest's, but the module's own for one that could not be imported.
+
+    It is one line. Where a host's ids have more (nose2's have the parameters of a test there, which may have addresses),
+    the first is the name by which the test can be asked for.
+    """
     if type(test).__module__ == "unittest.loader":
         # _FailedTest and ModuleSkipped stand in for a module (or a name in it), and their method has its name.
         return str(test._testMethodName)
-    return str(test.id())
+    return str(test.id()).partition("\n")[0]
 
 
 def class_id(test: Any) -> str:
-    """Return the id of the class of ``test``: of the module for a doctest, empty for what could not be imported."""
-    if type(test).__module__ == "unittest.loader":
+    """Return the id of the class of ``test``: of the module for a doctest or a function, empty for what could not be
+    imported.
+    """
+    cls = type(test)
+    if cls.__module__ == "unittest.loader":
         return ""
     if hasattr(test, "_dt_test"):
         return str(test.id()).rpartition(".")[0]
-    return strclass(type(test))
+    # The class that stands for a function has a name of its own, which is in no id.
+    return class_of(test_id(test)) if isinstance(test, unittest.FunctionTestCase) else strclass(cls)
 
 
 def summary_of(test: Any) -> str:
-    """Return the first line of the docstring of ``test``, empty where there is none or it cannot be had."""
+    """Return the first line of the docstring of ``test``, or else what its host's id has beside the name: the parameters.
+
+    Empty where there is neither, or it cannot be had.
+    """
     try:
-        return str(test.shortDescription() or "")
+        return str(test.shortDescription() or "") or _ADDRESS.sub("", str(test.id()).partition("\n")[2])
     except Exception:
         return ""
 
@@ -86,7 +99,10 @@ class Locator:
         doctest = getattr(test, "_dt_test", None)
         if doctest is not None:
             return self._file(doctest.filename or ""), (doctest.lineno or 0) + 1
-        return self.of_function(getattr(type(test), getattr(test, "_testMethodName", ""), None))
+        name = getattr(test, "_testMethodName", "")
+        # The function that a FunctionTestCase stands for; the method; or what was made for this one test.
+        found = getattr(test, "_testFunc", None) or getattr(type(test), name, None) or getattr(test, name, None)
+        return self.of_function(found)
 
     def of_function(self, function: Any) -> tuple[str, int]:
         """Return the file and line of ``function``, of what it wraps if it is a decorator's."""
@@ -137,7 +153,7 @@ def _frames(traceback: TracebackType | None) -> Iterable[tuple[str, int]]:
 def iterate(suite: Iterable[Any]) -> Iterable[Any]:
     """Yield the test cases of ``suite`` in order, however deep they are nested."""
     for test in suite:
-        if isinstance(test, unittest.TestSuite):
+        if isinstance(test, unittest.BaseTestSuite):
             yield from iterate(test)
         else:
             yield test

@@ -30,7 +30,7 @@ class RecordedSuite(unittest.TestSuite):
             if isinstance(test, unittest.BaseTestSuite):
                 test(result)
             elif self._set_up_for(test, result) and not result.shouldStop:
-                result.run_test(test)
+                self._run_test(test, result)
             if self._cleanup:
                 self._removeTestAtIndex(index)
         if top_level:
@@ -38,6 +38,10 @@ class RecordedSuite(unittest.TestSuite):
             self._handleModuleTearDown(result)
             result._testRunEntered = False
         return result
+
+    def _run_test(self, test: Any, result: Recorder) -> None:
+        """Run ``test``, whose fixtures are set up; for a host that has more to do around it."""
+        result.run_test(test)
 
     def _set_up_for(self, test: Any, result: Any) -> bool:
         """Run the fixtures due before ``test`` as unittest does, and return whether it can run."""

@@ -129,15 +129,15 @@ class Recorder(unittest.TestResult):
 
     # Tests
 
-    def run_test(self, test: Any) -> None:
-        """Run ``test`` and publish how it went.
+    def run_test(self, test: Any, run: Callable[[Recorder], Any] | None = None) -> None:
+        """Run ``test``, by ``run`` if there is more to do than to call it, and publish how it went.
 
         Django sets a test case up and tears it down outside of what unittest calls the test (``_pre_setup``: fixtures,
         transactions, flushes); here all of it counts, so the time and the problems are the test's.
         """
         self._begin(test)
         try:
-            test(self)
+            (run or test)(self)
         except KeyboardInterrupt:
             # Where it was is what a reader of a run that hung wants to know.
             self.addError(test, sys.exc_info())

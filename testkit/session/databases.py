@@ -25,7 +25,15 @@ class Databases:
     """The test databases of a run, for a front whose host (Django's runner) makes and drops them."""
 
     def __init__(
-        self, options: Options, *, keepdb: bool, is_covered: bool, verbosity: int, tell: Callable[[str], None]
+        self,
+        options: Options,
+        *,
+        keepdb: bool,
+        is_covered: bool,
+        verbosity: int,
+        tell: Callable[[str], None],
+        worker: str = "",
+        newer_than: float = 0.0,
     ) -> None:
         """Provide them as ``options`` say.
 
@@ -35,9 +43,12 @@ class Databases:
             is_covered: whether coverage is measured, by testkit or by somebody else.
             verbosity: the host's; causes are told from 2 on.
             tell: tells the user something.
+            worker: the name of this worker, if the host's workers make their databases one by one.
+            newer_than: templates that were not used since then (a Unix time) are built anew.
         """
         self._options, self._tell, self._verbosity = options, tell, verbosity
         self._keepdb, self._is_covered = keepdb, is_covered
+        self._worker, self._newer_than = worker, newer_than
         self._templates: Templates | None = None
         self._stack = ExitStack()
         self._beside: Beside | None = None
@@ -59,6 +70,8 @@ class Databases:
                 is_covered=self._is_covered,
                 tell=self._tell_cause,
                 say=self._tell,
+                worker=self._worker,
+                newer_than=self._newer_than,
             )
         return self._templates
 
@@ -74,7 +87,7 @@ class Databases:
 
     def before_loading(self) -> None:
         """Prepare the checks; to be called before tests are loaded, as models that they define need no migrations."""
-        if self._options[CheckOptions].checks:
+        if self._beside is None and self._options[CheckOptions].checks:
             from testkit.databases.checks import Beside  # here, as --no-checks needs nothing of it
 
             self._beside = Beside()

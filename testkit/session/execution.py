@@ -172,18 +172,10 @@ class Execution:
             return
         watchdog = self._watchdog
         enforcing = watchdog.enforcing(interrupts) if watchdog else nullcontext()
-        with honest_exits(), self._counting_queries(), self._capture, enforcing:
+        with honest_exits(), counting_queries(self._all_options[QueryOptions]), self._capture, enforcing:
             if watchdog:
                 self._bus.subscribe(watchdog)
             yield
-
-    def _counting_queries(self) -> AbstractContextManager[None]:
-        budgets = self._all_options[QueryOptions]
-        if not budgets.has_budgets:
-            return nullcontext()
-        from testkit.queries.budgets.hooks import followed
-
-        return followed("", str(budgets.query_budgets_file.absolute()))
 
     def _most_failures(self) -> int:
         """Return at how many failures the run ends; 0 for none."""
@@ -215,3 +207,12 @@ def recording(host: Host, options: ExecutionOptions) -> dict[str, bool]:
         "keep_all_sql": host.verbosity > 1,
         "leaks": options.leaks,
     }
+
+
+def counting_queries(budgets: QueryOptions) -> AbstractContextManager[None]:
+    """Return what is to be around tests of this process: it counts their queries and checks the budgets, if there are any."""
+    if not budgets.has_budgets:
+        return nullcontext()
+    from testkit.queries.budgets.hooks import followed
+
+    return followed("", str(budgets.query_budgets_file.absolute()))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
+
+from testkit.core.options import flag_of
 
 
 class Host(NamedTuple):
@@ -18,3 +21,9 @@ class Host(NamedTuple):
     """How many shards the run is joined from; 0 for one that runs its tests."""
     is_whole: bool = False
     """Whether all tests of the project were asked for, rather than some by label, tag or name."""
+    has_console: bool = True
+    """Whether testkit's console tells of the run, rather than something of the host's."""
+    keeps_journal: bool = True
+    """Whether the run keeps a journal, and remembers durations."""
+    spell: Callable[[str], str] = flag_of
+    """How the command line has the flag of an option."""

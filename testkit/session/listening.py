@@ -80,20 +80,8 @@ class Listening:
             measured: publishes what a listener measured.
             notice: tells the user what is no fact.
         """
-        host = self._host
-        console = console_listener(
-            sys.stderr,
-            self._options[ConsoleOptions],
-            self._tally,
-            verbosity=host.verbosity,
-            buffer=host.buffer,
-            durations=host.durations,
-            expected=lambda: durations.load(self._places.durations).tests,
-            live=not host.pdb,
-            threaded=not is_parallel,
-        )
-        self._bus.subscribe(console)
-        self._flushes = [console.refresh]
+        if self._host.has_console:
+            self._show(threaded=not is_parallel)
         if self._options[ExecutionOptions].leaks:
             from testkit.listeners.leaks import LeaksListener
 
@@ -105,10 +93,28 @@ class Listening:
         if xunit.with_xunit:
             self._bus.subscribe(xunit_listener(xunit))
             self.reports["xunit"] = str(xunit.place)
+        if not self._host.keeps_journal:
+            return
         try:
             self._keep(run, stack, remembers=remembers)
         except OSError as error:
             notice(f"this run keeps no journal and remembers no durations: {error}")
+
+    def _show(self, *, threaded: bool) -> None:
+        host = self._host
+        console = console_listener(
+            sys.stderr,
+            self._options[ConsoleOptions],
+            self._tally,
+            verbosity=host.verbosity,
+            buffer=host.buffer,
+            durations=host.durations,
+            expected=lambda: durations.load(self._places.durations).tests,
+            live=not host.pdb,
+            threaded=threaded,
+        )
+        self._bus.subscribe(console)
+        self._flushes.append(console.refresh)
 
     def _budgets_listener(self, measured: Measured, *, is_part: bool) -> BudgetsListener:
         from testkit.listeners.budgets import BudgetsListener

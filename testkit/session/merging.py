@@ -39,8 +39,8 @@ from testkit.session.host import Host
 from testkit.session.manifest import NAME, Manifest, is_manifest, read_manifest
 from testkit.session.options import GROUPS, REPORTS, RunOptions
 from testkit.session.proof import Placed, ids_in_order, problems_of, twins_of
-from testkit.session.run import Session
 from testkit.session.sharding import MERGED_GROUPS
+from testkit.session.telling import Telling
 
 _DEPTH = 3
 """How many folders below one that is given a manifest may lie: CI systems put artifacts into folders of their own."""
@@ -118,12 +118,12 @@ def _merge(placed: Sequence[Placed], options: Options, host: Host) -> ExitStatus
     reports: list[ShardReports] = []
     if not problems:
         reports, problems = _read_journals(placed)
-    with MergedSession(options, host, reports) as session:  # which takes the last run's reports away
+    with MergedRun(options, host, reports) as run:  # which takes the last run's reports away
         if problems:
             raise MergeError("\n  ".join(["these are not the shards of one run, and nothing is merged:", *problems]))
-        session.replay()
-        session.finish()
-        status, reason = session.status(None)
+        run.replay()
+        run.finish()
+        status, reason = run.status()
     if reason:
         print(f"testkit: {reason}", file=sys.stderr)
     return status
@@ -187,8 +187,8 @@ def _read_journals(placed: Sequence[Placed]) -> tuple[list[ShardReports], list[s
     return reports, problems
 
 
-class MergedSession(Session):
-    """A session whose facts come from the journals of shards."""
+class MergedRun(Telling):
+    """A run whose facts come from the journals of shards."""
 
     def __init__(self, options: Options, host: Host, shards: Sequence[ShardReports]) -> None:
         measurement = None
@@ -218,8 +218,8 @@ class MergedSession(Session):
             # Django takes a class once, however many files import it; a shard cannot know what the others import.
             self.notice(f"{class_id} ran on shards {', '.join(map(str, runners))}, which import it: it counts once")
         kept = _chosen(shards, twins)
-        self._listen(is_parallel=False)
-        self._bus.publish(_joined_start(self._run_id, shards, ids_in_order(manifests, kept)))
+        self.listen(is_parallel=False)
+        self._bus.publish(_joined_start(self.run_id, shards, ids_in_order(manifests, kept)))
         for shard in shards:
             for fact in completed(shard.facts, str(shard.folder)):
                 self._take(fact, shard, kept)
@@ -268,7 +268,7 @@ class MergedSession(Session):
             lost=tuple(id for id in left if id not in told),
         )
 
-    def status(self, failures: int | None) -> tuple[ExitStatus, str]:
+    def status(self, failures: int | None = None) -> tuple[ExitStatus, str]:
         """Return how the process should end; that a shard did not come to its end goes before what its tests say."""
         cut = [f"shard {shard} was cut short: {_cause(end)}" for shard, end in self._ends.items() if _cause(end)]
         cut += [f"shard {shard} has no coverage data" for shard in self._without_coverage]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from testkit.queries.options import QueryOptions
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import ShardOptions
 
+Spell = Callable[[str], str]
 REPORTS = Path("reports")
 """All that a run hands over to others."""
 CACHE = Path(".testkit")
@@ -47,6 +48,11 @@ class RunOptions(OptionGroup):
     )
     show_options: bool = option(
         default=False, help="Print each option with its value and where that came from, and run nothing."
+    )
+    pytest_journal: bool = option(
+        default=False,
+        command_line=False,
+        help="Let runs of pytest keep a journal, too; there the flag is --testkit-journal.",
     )
     listeners: tuple[str, ...] = option(
         default=(), help="Listeners of your own, by dotted path.", parse=names, command_line=False
@@ -69,23 +75,36 @@ GROUPS: tuple[type[OptionGroup], ...] = (
 """All options, room by room."""
 
 
-def resolve_options(command_line: Mapping[str, Any], settings: Any = None) -> Options:
+def resolve_options(
+    command_line: Mapping[str, Any],
+    settings: Any = None,
+    *,
+    host: Sequence[Source] = (),
+    spell: Spell | None = None,
+    groups: Sequence[type[OptionGroup]] = GROUPS,
+) -> Options:
     """Return the options of a run.
 
     Args:
         command_line: what was typed, by option name.
         settings: the Django settings; None before they are imported, when only early options are right yet.
+        host: configuration files of the runner that testkit is a plugin of; they go before the settings.
+        spell: how that runner's command line has an option's flag, if not as ours.
+        groups: the options that there are.
 
     Raises:
         OptionError: a value cannot be read, or a name is unknown.
     """
-    sources = [from_command_line(command_line), from_environment(os.environ)]
+    typed = from_command_line(command_line)
+    if spell is not None:
+        typed = typed._replace(spell=spell)
+    sources = [typed, from_environment(os.environ), *host]
     if settings is not None:
         given = getattr(settings, "TESTKIT", {})
         if not isinstance(given, Mapping):
             raise OptionError(f"TESTKIT in the settings is {given!r}: give a dict of options")
         sources += [from_settings(given), *_settings_of_xmlrunner(settings)]
-    return resolve(GROUPS, [*sources, *configuration_sources(Path.cwd())])
+    return resolve(groups, [*sources, *configuration_sources(Path.cwd())])
 
 
 def _settings_of_xmlrunner(settings: Any) -> Iterable[Source]:

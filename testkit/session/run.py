@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from unittest import TestResult
 
 from testkit.core import journal
-from testkit.core.bus import Bus, Listener
-from testkit.core.clock import clock
-from testkit.core.errors import ExitStatus, TestkitError
-from testkit.core.events import RunFinished, RunMeasured, RunStarted
-from testkit.core.options import Options, flag_of
-from testkit.core.tally import Tally
+from testkit.core.errors import TestkitError
+from testkit.core.options import Options
 from testkit.execution.ids import iterate, test_id
-from testkit.execution.interrupts import Interrupts
 from testkit.execution.limits import Limits
 from testkit.execution.options import ExecutionOptions
 from testkit.execution.watchdog import Watchdog
-from testkit.queries.options import QueryOptions
 from testkit.selection import rerun
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import ShardOptions
 from testkit.session.execution import Execution
 from testkit.session.host import Host
-from testkit.session.listening import Listening, Losses, Places
-from testkit.session.options import CACHE, REPORTS, RunOptions
-from testkit.session.status import Ending
+from testkit.session.options import REPORTS
+from testkit.session.telling import Telling
 
 if TYPE_CHECKING:
     from testkit.coverage.measure import Measurement
@@ -42,7 +33,7 @@ if TYPE_CHECKING:
     from testkit.session.sharding import Sharding
 
 
-class Session:
+class Session(Telling):
     """One run: select the tests, run them, and say how it ended.
 
     Enter it first; then call ``select``, ``run`` and, when everything was torn down, ``finish``.
@@ -50,56 +41,21 @@ class Session:
 
     def __init__(self, options: Options, host: Host, measurement: Measurement | None = None) -> None:
         """``measurement`` is the coverage measurement that is on, if one is."""
-        self.options = options
-        self.interrupts = Interrupts()
-        self._host = host
-        self._measurement = measurement
-        self._tally = Tally()
-        self._bus = Bus([self._tally])
-        self._stack = ExitStack()
-        self._early: list[RunMeasured] = []
-        self._finished: RunFinished | None = None
-        self._below_minimum = ""
-        self._run_id = ""
-        self._losses = Losses()
+        super().__init__(options, host, measurement)
         self._failed: frozenset[str] = frozenset()
-        self._listening: Listening | None = None
-        # A test may change the working directory.
-        self._places = Places((REPORTS / "journal").absolute(), (CACHE / "durations.json").absolute())
-        self.sharding = _sharding_of(options, self._places.durations)
+        self.sharding = _sharding_of(options, self.places.durations)
+        self._is_part = self.sharding is not None
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self.interrupts)
-        self._tell_what_has_no_effect()
-        if self.options[QueryOptions].update_query_snapshots:
-            os.environ["TESTKIT_UPDATE_QUERY_SNAPSHOTS"] = "1"  # for the assertion, in whatever process it is
-        self._listening = Listening(self.options, self._host, self._bus, self._tally, self._places)
+        super().__enter__()
         if self.sharding is not None:
             self.sharding.begin()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._stack.close()
-
-    def _tell_what_has_no_effect(self) -> None:
-        settings = self.options.settings
-        for prefix, switch in (("cover_", "with_cov"), ("xunit_", "with_xunit")):
-            for name, setting in settings.items():
-                if name.startswith(prefix) and setting.origin.startswith("--") and not settings[switch].value:
-                    self.notice(f"{setting.origin} has no effect without {flag_of(switch)}")
-        if self.options[QueryOptions].query_budgets == "off" and self.options[QueryOptions].update_query_budgets:
-            self.notice("--update-query-budgets has no effect with --query-budgets=off")
-
-    def hear(self, listener: Listener) -> None:
-        """Let ``listener`` hear the facts from now on."""
-        self._bus.subscribe(listener)
-
-    def notice(self, text: str) -> None:
-        """Tell the user something about the run that is no fact of it."""
-        if self._host.verbosity > 0:
-            print(f"testkit: {text}", file=sys.stderr, flush=True)
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether a run in which no test ran is fine; a shard may get none."""
+        return super().may_be_empty or (self.sharding is not None and self.sharding.may_be_empty)
 
     # Selecting
 
@@ -137,9 +93,9 @@ class Session:
         return 0 if rerun.is_below(test_id(test), self._failed) else 1
 
     def _failed_in_last_runs(self) -> frozenset[str]:
-        runs = journal.runs(self._places.journals)
+        runs = journal.runs(self.places.journals)
         # A run of some tests says nothing of the others: what failed before that still does.
-        return rerun.failed_ids(fact for run in runs for fact in journal.read(self._places.journals, run))
+        return rerun.failed_ids(fact for run in runs for fact in journal.read(self.places.journals, run))
 
     # Running
 
@@ -154,18 +110,18 @@ class Session:
         Raises:
             TestkitError: this session has run tests before, or workers cannot be started.
         """
-        if self._run_id:
+        if self.run_id:
             raise TestkitError("run_suite() of the project's runner runs tests a second time: one run has one suite")
         sys.stdout.flush()  # what Django has said so far comes before the tests, also where it is a file
-        listening = self._listen(is_parallel=workers is not None)
+        listening = self.listen(is_parallel=workers is not None)
         folder = self._make_folder()
         execution = Execution(
             self.options,
             self._host,
             self._bus,
             self._stack,
-            run=self._run_id,
-            places=self._places,
+            run=self.run_id,
+            places=self.places,
             folder=folder,
             is_covered=self._measurement is not None,
             notice=self.notice,
@@ -176,16 +132,13 @@ class Session:
         way = execution.way(suite, workers)
         ids = tuple(test_id(test) for test in iterate(suite)) * max(execution.rounds, 1)
         if self.sharding is not None:
-            self.sharding.write(self._run_id, ids)
-        self._bus.publish(_run_started(self._run_id, ids))
-        for fact in self._early:
-            self._bus.publish(fact)
-        started = clock.seconds()
+            self.sharding.write(self.run_id, ids)
+        self.publish_start(ids)
         ended_early = "an error outside of the tests"
         try:
             ended_early = execution.run(way, self.interrupts)
         finally:
-            self._publish_end(clock.seconds() - started, ended_early)
+            self.publish_end(stopped=ended_early, interrupted=self.interrupts.received)
         if way.remark:
             self.notice(way.remark)
         return way.result
@@ -203,115 +156,13 @@ class Session:
         watchdog = Watchdog(None, "", folder, (), limit_of=limits.of)
         self._stack.callback(watchdog.close)
         trials = Trials(suite, options.find_pollution, workers, limits, folder, watchdog)
-        return len(find_pollution(trials, self._places.journals, arguments, print))
+        return len(find_pollution(trials, self.places.journals, arguments, print))
 
     def _make_folder(self) -> Path:
         """Make a folder for files of this run, which goes with it."""
         folder = Path(tempfile.mkdtemp(prefix="testkit-"))
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         return folder
-
-    def _publish_end(self, seconds: float, stopped: str) -> None:
-        interrupted = self.interrupts.received
-        left = self._tally.unaccounted()
-        was_cut = bool(interrupted or stopped)
-        self._finished = RunFinished(
-            at=clock.now(),
-            seconds=seconds,
-            interrupted=interrupted,
-            stopped="" if interrupted else stopped,
-            not_run=left if was_cut else (),
-            lost=() if was_cut else left,
-        )
-        self._bus.publish(self._finished)
-
-    def measured(self, section: str, data: Mapping[str, Any]) -> None:
-        """Publish something that was measured about the run; what comes before the tests waits for them."""
-        fact = RunMeasured(section=section, data=data)
-        if self._run_id:
-            self._bus.publish(fact)
-        else:
-            self._early.append(fact)
-
-    def _listen(self, *, is_parallel: bool) -> Listening:
-        """Begin a run: from here on listeners hear its facts."""
-        self._run_id = journal.new_run_id()
-        listening = self._listening
-        assert listening is not None, "a session is entered before it runs tests"
-        listening.begin(
-            self._run_id,
-            self._stack,
-            is_parallel=is_parallel,
-            remembers=self.sharding is None,  # what a shard was planned from is for the merge to change
-            measured=self.measured,
-            notice=self.notice,
-        )
-        coverage: list[Listener] = [] if self._measurement is None else [self._measurement, self._losses]
-        listening.end_with(*coverage)
-        return listening
-
-    # Ending
-
-    def finish(self) -> None:
-        """Make the reports that need the run to be over, and say where all of them are; if there was a run."""
-        if not self._run_id or self._listening is None:
-            return
-        reports = self._listening.reports
-        try:
-            if self._measurement is not None:
-                self._finish_coverage(self._measurement, reports)
-        finally:
-            if reports:
-                self.measured("reports", reports)
-
-    def _finish_coverage(self, measurement: Measurement, reports: dict[str, str]) -> None:
-        result = measurement.finish()
-        for warning in result.warnings:
-            self.notice(f"coverage.py: {warning}")
-        if self._losses.tests:
-            self.notice(
-                f"the coverage lacks what {len(self._losses.tests)} tests ran in workers that were lost: "
-                f"{', '.join(self._losses.tests[:3])}{' …' * (len(self._losses.tests) > 3)}"
-            )
-        reports |= {title: str(path) for title, path in result.reports.items()}
-        if self.sharding is None:
-            self._below_minimum = result.below_minimum
-        else:
-            measurement.keep(self._places.journals.parent)  # only all shards together can reach a minimum
-        self.measured(
-            "coverage",
-            {
-                "percent": result.percent,
-                "covered": result.covered,
-                "statements": result.statements,
-                "text": f"\n{result.text.rstrip()}",
-            },
-        )
-
-    def status(self, failures: int | None) -> tuple[ExitStatus, str]:
-        """Return how the process should end, and why if it is for more than ``failures`` tests that failed.
-
-        ``failures`` is what the project's runner made of the result; the facts go before it.
-        """
-        bad = self._tally.bad
-        ending = Ending(
-            finished=self._finished,
-            interrupted=self.interrupts.received,
-            tally=self._tally,
-            listener_failures=self._bus.failures,
-            failures=bad if failures is None else failures,
-            flaky_fails=self.options[ExecutionOptions].flaky == "fail",
-            may_be_empty=self.options[RunOptions].allow_no_tests
-            or (self.sharding is not None and self.sharding.may_be_empty),
-            below_minimum=self._below_minimum,
-            over_budget=self._listening.problem if self._listening is not None else "",
-        )
-        status, why = ending.status()
-        if status is ExitStatus.TESTS_FAILED and self._below_minimum:
-            self.notice(self._below_minimum)
-        elif status is ExitStatus.PASSED and bad:
-            self.notice(f"suite_result() of the project's runner lets {bad} failures pass")
-        return status, why
 
 
 def _sharding_of(options: Options, known: Path) -> Sharding | None:
@@ -320,16 +171,3 @@ def _sharding_of(options: Options, known: Path) -> Sharding | None:
     from testkit.session.sharding import sharding_of  # here, as most runs are none of several
 
     return sharding_of(options, REPORTS, known, os.environ)
-
-
-def _run_started(run: str, ids: tuple[str, ...]) -> RunStarted:
-    django = sys.modules.get("django")
-    return RunStarted(
-        run=run,
-        at=clock.now(),
-        ids=ids,
-        python=platform.python_version(),
-        django=django.get_version() if django else "",
-        hostname=platform.node(),
-        directory=os.getcwd(),
-    )

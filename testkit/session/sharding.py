@@ -57,8 +57,12 @@ def sharding_of(options: Options, reports: Path, known: Path, environ: Mapping[s
         raise OptionError(f"--shard-from {place}: there is no such file; give --shard, too")
     if recorded is not None and shard != recorded.shard:
         raise OptionError(f"--shard-from {place} is the manifest of shard {recorded.shard}, and --shard says {shard}")
-    kept = {name: _plain(options.settings[name].value) for name in _MERGED_OPTIONS if _is_set(options, name)}
-    return Sharding(shard, reports.absolute() / NAME, known, kept, recorded)
+    return Sharding(shard, reports.absolute() / NAME, known, options_for_merge(options), recorded)
+
+
+def options_for_merge(options: Options) -> dict[str, Any]:
+    """Return what was set of the options that a merge is to know, as plain data."""
+    return {name: _plain(options.settings[name].value) for name in _MERGED_OPTIONS if _is_set(options, name)}
 
 
 def _is_set(options: Options, name: str) -> bool:
@@ -126,7 +130,7 @@ class Sharding:
             "pattern": runner.pattern,
             "top_level": runner.top_level,
             **{name: sorted(chosen) for name, chosen in names.items()},
-            "durations": _hash_of(self._known) if figures.tests else "",
+            "durations": hash_of(self._known) if figures.tests else "",
             "django": _version_of("django"),
             "testkit": _version_of("testkit"),
         }
@@ -248,7 +252,8 @@ def _group(
     return {source: tuple(below) for source, below in seen.items()}
 
 
-def _hash_of(path: Path) -> str:
+def hash_of(path: Path) -> str:
+    """Return the hash of a file's contents."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

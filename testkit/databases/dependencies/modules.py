@@ -28,8 +28,10 @@ def migration_packages() -> Iterator[Migrations]:
 
     The loader itself is not asked: to import it takes longer than all the rest.
     """
+    modules = settings.MIGRATION_MODULES
     for config in apps.get_app_configs():
-        package = settings.MIGRATION_MODULES.get(config.label, f"{config.name}.migrations")
+        # No get(): to disable migrations, some give an object that has only what Django asks.
+        package = modules[config.label] if config.label in modules else f"{config.name}.migrations"  # noqa: SIM401
         folders = _package_folders(package) if package else ()
         if package and folders:
             yield Migrations(config.label, package, folders)

@@ -1,0 +1,192 @@
+"""The front for pytest: a plugin beside pytest-django, which stays in charge of Django and of its fixtures.
+
+pytest loads this module in every project, Django's or not. So it imports nothing but pytest: each part is loaded when
+there is something for it to do. ``-p no:testkit`` leaves all of it out.
+
+``command_line`` has the options; ``databases`` makes pytest-django's databases from templates, and guards them;
+``queries`` checks budgets. Where listeners are wanted (``--testkit-xunit``, ``--testkit-journal``, …), ``annotate`` adds
+to pytest's reports what these do not say, in the processes that run tests, and ``run`` makes facts of them, by
+``facts``, in the process that pytest was started as.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from testkit.pytest_plugin.state import State
+
+_MARKER = "max_num_queries"
+_STATE: pytest.StashKey[State] = pytest.StashKey()
+_NEEDS_DJANGO = (
+    "{} needs Django with its settings: install pytest-django and name them, by --ds=MODULE or DJANGO_SETTINGS_MODULE"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    from testkit.pytest_plugin.command_line import add_options
+
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", f"{_MARKER}(n, using=None): fail the test if it makes more than n queries (testkit)"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist starts its workers
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Load the parts that have something to do."""
+    from testkit.pytest_plugin import command_line
+
+    config = session.config
+    if config.option.collectonly or not command_line.is_asked_for(config):
+        return
+    from testkit.pytest_plugin.state import State
+
+    config.stash[_STATE] = state = State(config)
+    is_controller = config.pluginmanager.has_plugin("dsession")
+    if _is_beside_pytest_django(config):
+        from testkit.pytest_plugin.databases import DjangoDatabases
+
+        config.pluginmanager.register(DjangoDatabases(state), "testkit-databases")
+    if not state.worker:
+        _load_listeners(config, state)
+    if is_controller or not state.is_told:
+        return
+    _load_sharding(config, state)
+    from testkit.pytest_plugin.annotate import Annotator
+    from testkit.queries.options import QueryOptions
+
+    config.pluginmanager.register(Annotator(state), "testkit-annotate")
+    if state.options[QueryOptions].has_budgets:
+        from testkit.pytest_plugin.queries import Budgets
+
+        config.pluginmanager.register(Budgets(state), "testkit-budgets")
+
+
+def _load_listeners(config: pytest.Config, state: State) -> None:
+    from testkit.pytest_plugin.run import Run, is_wanted
+
+    if is_wanted(state):
+        state.is_told = True
+        config.pluginmanager.register(Run(config, state), "testkit-run")
+
+
+def _load_sharding(config: pytest.Config, state: State) -> None:
+    from testkit.selection.shards import ShardOptions
+
+    if state.options[ShardOptions].shard:
+        from testkit.pytest_plugin.shards import Sharding
+
+        config.pluginmanager.register(Sharding(state), "testkit-shards")
+
+
+def _is_beside_pytest_django(config: pytest.Config) -> bool:
+    return config.pluginmanager.has_plugin("django") or config.pluginmanager.has_plugin("pytest_django.plugin")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse test cases that would empty a real database."""
+    config = session.config
+    if config.stash.get(_STATE, None) is not None and not _is_beside_pytest_django(config):
+        from testkit.pytest_plugin.unprovided import refuse_real_databases
+
+        refuse_real_databases(session.items)
+
+
+# With pytest-xdist
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker what it has to know."""
+    state = node.config.stash.get(_STATE, None)
+    if state is not None:
+        node.workerinput["testkit"] = state.for_worker()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a worker had to tell the user."""
+    state = node.config.stash.get(_STATE, None)
+    if state is not None:
+        for text in getattr(node, "workeroutput", {}).get("testkit", ()):
+            state.notice(text)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    state = session.config.stash.get(_STATE, None)
+    if state is not None and state.worker:
+        session.config.workeroutput["testkit"] = state.notices  # type: ignore[attr-defined]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    state = config.stash.get(_STATE, None)
+    if state is not None and state.notices:
+        terminalreporter.section("testkit")
+        for text in state.notices:
+            terminalreporter.write_line(text)
+
+
+# Tests
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    if item.get_closest_marker(_MARKER) is None:
+        return (yield)
+    _need_django(f"the marker {_MARKER}")
+    from testkit.pytest_plugin.queries import within_its_budget
+
+    with within_its_budget(item):
+        return (yield)
+
+
+@pytest.fixture
+def query_budget() -> Callable[..., Any]:
+    """``with query_budget(5):`` (or ``query_budget(5, function, …)``) fails for more queries; ``using`` names an alias."""
+    _need_django("the fixture query_budget")
+    from testkit.queries.assertions import assert_max_num_queries
+
+    return assert_max_num_queries
+
+
+@pytest.fixture(name="assert_constant_num_queries")
+def _assert_constant_num_queries() -> Callable[..., Any]:
+    """``assert_constant_num_queries(populate, func)`` fails if ``func()`` needs more queries for more rows (N+1)."""
+    _need_django("the fixture assert_constant_num_queries")
+    from testkit.queries.assertions import assert_constant_num_queries
+
+    return assert_constant_num_queries
+
+
+@pytest.fixture(name="assert_no_duplicate_queries")
+def _assert_no_duplicate_queries() -> Callable[..., Any]:
+    """``with assert_no_duplicate_queries():`` fails if a line asks for the same query again and again."""
+    _need_django("the fixture assert_no_duplicate_queries")
+    from testkit.queries.assertions import assert_no_duplicate_queries
+
+    return assert_no_duplicate_queries
+
+
+@pytest.fixture(name="assert_uses_index")
+def _assert_uses_index() -> Callable[..., Any]:
+    """``assert_uses_index(queryset)`` fails if the query cannot be served by an index."""
+    _need_django("the fixture assert_uses_index")
+    from testkit.queries.explain import assert_uses_index
+
+    return assert_uses_index
+
+
+def _need_django(what: str) -> None:
+    import sys
+
+    django_conf = sys.modules.get("django.conf")
+    if django_conf is None or not django_conf.settings.configured:
+        pytest.fail(_NEEDS_DJANGO.format(what), pytrace=False)

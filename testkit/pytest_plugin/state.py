@@ -1,0 +1,59 @@
+"""What the parts of the plugin know of one run of pytest, in whatever process of it they are."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from testkit.pytest_plugin import command_line
+
+if TYPE_CHECKING:
+    from testkit.core.options import Options
+
+
+class State:
+    """One run of pytest; with pytest-xdist, each of its processes has one, and the workers' say what the first one is."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        given: dict[str, Any] = getattr(config, "workerinput", {})
+        told: dict[str, Any] = given.get("testkit", {})
+        self.worker: str = given.get("workerid", "")
+        """The name of this worker; empty in the process of the run."""
+        self.since: float = told.get("since", time.time())
+        """When the run began, as a Unix time."""
+        self.is_told: bool = told.get("is_told", False)
+        """Whether there are listeners, to which the tests' processes have to tell what happens."""
+        self._folder: str = told.get("folder", "")
+        self.notices: list[str] = []
+        """What the user is to be told in the end."""
+        self.lines: list[str] = []
+        """Facts that go out with the next report, as lines of a journal."""
+
+    @cached_property
+    def options(self) -> Options:
+        """The options of the run."""
+        return command_line.resolve(self._config)
+
+    @property
+    def folder(self) -> Path:
+        """A folder that all processes of the run see."""
+        if not self._folder:
+            self._folder = tempfile.mkdtemp(prefix="testkit-")
+            self._config.add_cleanup(lambda: shutil.rmtree(self._folder, ignore_errors=True))
+        return Path(self._folder)
+
+    def for_worker(self) -> dict[str, Any]:
+        """Return what a worker has to know, as plain data."""
+        return {"since": self.since, "is_told": self.is_told, "folder": str(self.folder)}
+
+    def notice(self, text: str) -> None:
+        """Tell the user ``text``, once, when the tests are over."""
+        if text not in self.notices:
+            self.notices.append(text)
