@@ -111,14 +111,14 @@ class Listening:
             notice(f"this run keeps no journal and remembers no durations: {error}")
 
     def _budgets_listener(self, measured: Measured, *, is_part: bool) -> BudgetsListener:
+        from testkit.endpoints.routes import all_paths
         from testkit.listeners.budgets import BudgetsListener
-        from testkit.queries.budgets.routes import all_routes
 
         return BudgetsListener(
             measured,
             self._options[QueryOptions],
             self._tally,
-            routes=None if self._host.parts else all_routes,
+            routes=None if self._host.parts else all_paths,
             is_whole=self._host.is_whole,
             is_part=is_part,
             parts=self._host.parts,
