@@ -12,6 +12,7 @@ from testkit.core.bus import Bus
 from testkit.core.clock import clock
 from testkit.core.events import Fact, FixtureFinished, TestFinished
 from testkit.core.options import Options
+from testkit.coverage.routes.options import RouteOptions
 from testkit.execution.capture import Capture
 from testkit.execution.ids import iterate
 from testkit.execution.interrupts import Interrupted, Interrupts
@@ -172,7 +173,7 @@ class Execution:
             return
         watchdog = self._watchdog
         enforcing = watchdog.enforcing(interrupts) if watchdog else nullcontext()
-        with honest_exits(), self._counting_queries(), self._capture, enforcing:
+        with honest_exits(), self._counting_queries(), self._noting_routes(), self._capture, enforcing:
             if watchdog:
                 self._bus.subscribe(watchdog)
             yield
@@ -184,6 +185,13 @@ class Execution:
         from testkit.queries.budgets.hooks import followed
 
         return followed("", str(budgets.query_budgets_file.absolute()))
+
+    def _noting_routes(self) -> AbstractContextManager[None]:
+        if not self._all_options[RouteOptions].has_routes:
+            return nullcontext()
+        from testkit.coverage.routes.hooks import heard
+
+        return heard()
 
     def _most_failures(self) -> int:
         """Return at how many failures the run ends; 0 for none."""
