@@ -24,7 +24,7 @@ _SUFFIXES = (r"\.(?P<format>", "<drf_format_suffix")
 class Route(NamedTuple):
     """A route of the project.
 
-    ``methods`` are those that its view takes, empty where that cannot be told; ``view`` is the view's dotted path,
+    ``methods`` are those that its view takes, ``ANY`` where that cannot be told; ``view`` is the view's dotted path,
     ``name`` the name to reverse it by. ``is_own`` says whether it is for the project to test: its view is the project's
     own code, or the project's own URLconf names that of a library, as it does with ``LoginView.as_view(…)``.
     """

@@ -12,6 +12,8 @@ from testkit.endpoints.code import is_own_code
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
 """All methods, in the order in which they are told."""
+ANY = "ANY"
+"""Stands for the methods of a view that does not tell which ones it takes."""
 _LIMITS = "require_http_methods.<locals>.decorator"
 """How Django calls what ``require_http_methods``, ``require_POST`` and their like are made of."""
 _LIMITED = f"{_LIMITS}.<locals>.inner"
@@ -43,22 +45,21 @@ def name_of(view: Any) -> str:
 
 
 def methods_of(view: Any) -> tuple[str, ...]:
-    """Return the methods that ``view`` takes, in the order of :data:`METHODS`; none where that cannot be told.
+    """Return the methods that ``view`` takes, in the order of :data:`METHODS`; :data:`ANY` where that cannot be told.
 
     HEAD is left out where there is GET, of which it is the head, and so is what a library answers without being asked
     for it: OPTIONS, and the PUT that Django's forms take for a POST.
     """
     cls = class_of(view)
     limits = [_limit_of(layer) for layer in _layers(view)]
-    if cls is None:
-        methods: Collection[str] | None = None
-    else:
+    methods: Collection[str] | None = None
+    if cls is not None:
         methods = _methods_of_class(cls, view)
         limits += _limits_of_method(getattr(cls, "dispatch", None))
     for limit in limits:
         if limit is not None:
-            methods = limit if not methods else [method for method in methods if method in limit]
-    return _in_order(methods or ())
+            methods = limit if methods is None else [method for method in methods if method in limit]
+    return (ANY,) if methods is None else _in_order(methods)
 
 
 def _in_order(methods: Iterable[str]) -> tuple[str, ...]:
@@ -80,13 +81,13 @@ def _layers(view: Any) -> Iterator[Any]:
 # Classes
 
 
-def _methods_of_class(cls: type, view: Any) -> list[str]:
+def _methods_of_class(cls: type, view: Any) -> list[str] | None:
     given: Mapping[str, Any] = getattr(view, "view_initkwargs", None) or getattr(view, "initkwargs", None) or {}
     allowed = [name.lower() for name in given.get("http_method_names", getattr(cls, "http_method_names", ()))]
     actions: Mapping[str, str] | None = getattr(view, "actions", None)  # of a viewset: its action by method
     if actions is not None:
         return [name.upper() for name in actions if name in allowed]
-    return [name.upper() for name in allowed if _is_offered(cls, name)]
+    return [name.upper() for name in allowed if _is_offered(cls, name)] or None  # it may have a dispatch() of its own
 
 
 def _is_offered(cls: type, method: str) -> bool:

@@ -86,7 +86,7 @@ class RoutesListener:
             self._fail(f"the routes of the project cannot be listed: {type(error).__name__}: {error}")
             return
         if self._is_part:
-            self._publish_measured(SECTION, {"routes": [list(route) for route in routes], "whole": self._is_whole})
+            self._publish_measured(SECTION, {"routes": _plain(routes), "whole": self._is_whole})
             return
         if self._parts_told < self._parts:
             silent = self._parts - self._parts_told
@@ -148,3 +148,7 @@ class RoutesListener:
             self._problems.append(f"{self._baseline.shown} cannot be written: {error}")
             return [f"  Not written: {error}"]
         return [f"  Written to {self._baseline.shown}: {len(untested)}"]
+
+
+def _plain(routes: Iterable[Route]) -> list[list[Any]]:
+    return [[route.path, list(route.methods), *route[2:]] for route in routes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from functools import partial, wraps
+from functools import partial, update_wrapper, wraps
 from inspect import CO_COROUTINE
 from types import CodeType, FunctionType
 from typing import Any
@@ -39,17 +39,22 @@ def class_views_heard(note: Note) -> AbstractContextManager[None]:
     return wrapped(*changes)
 
 
-def functions_heard(note: Note) -> AbstractContextManager[None]:
-    """Tell ``note`` of each call of a function of the project that is a view, for the block.
-
-    Tests call such a function by whatever name they have imported it, so it is heard of itself, below its decorators.
-    """
+def function_views() -> dict[FunctionType, str]:
+    """Return the functions of the project that are views, below their decorators, and the names of the views."""
     functions: dict[FunctionType, str] = {}
     with suppress(Exception):  # URLs that cannot be imported: whoever asks for one will say it better
         for _, place in views_of():
             function = function_of(place.callback)
             if function is not None and is_own_code(function.__code__.co_filename):
                 functions[function] = name_of(place.callback)
+    return functions
+
+
+def functions_heard(functions: Mapping[FunctionType, str], note: Note) -> AbstractContextManager[None]:
+    """Tell ``note`` of each call of one of ``functions``, by the name that it has there, for the block.
+
+    Tests call a function by whatever name they have imported it, so it is the function itself that is heard of.
+    """
     return _heard_by_events(functions, note) if sys.version_info >= (3, 12) else _heard_by_code(functions, note)
 
 
@@ -81,15 +86,8 @@ def _heard_by_code(functions: Mapping[FunctionType, str], note: Note) -> Iterato
     """Give each of ``functions`` code that tells, and goes on with its own: Python 3.11 has no events for single ones."""
     with ExitStack() as stack:
         for function, name in functions.items():
-            stack.callback(_exchange, function, function.__code__, getattr(function, "__wrapped__", None))
-            own = FunctionType(
-                function.__code__,
-                function.__globals__,
-                function.__name__,
-                function.__defaults__,
-                function.__closure__,
-            )
-            own.__kwdefaults__ = function.__kwdefaults__
+            stack.callback(_give, function, function.__code__)
+            own = _twin(function)
             is_async = bool(function.__code__.co_flags & CO_COROUTINE)
             told = (_tells_async if is_async else _tells).__code__
             values: Mapping[Any, Any] = {_TELL: partial(note, name), _GO_ON: own}
@@ -99,16 +97,26 @@ def _heard_by_code(functions: Mapping[FunctionType, str], note: Note) -> Iterato
                 co_name=function.__code__.co_name,
                 co_qualname=function.__code__.co_qualname,
             )
-            _exchange(function, code, own)  # whoever looks at its signature looks at that of what it wraps
+            _give(function, code, own)  # whoever looks at its signature looks at that of what it wraps
         yield
 
 
-def _exchange(function: FunctionType, code: CodeType, wrapped: Any) -> None:
+def _give(function: FunctionType, code: CodeType, wrapped: FunctionType | None = None) -> None:
     function.__code__ = code
+    vars(function).pop("__wrapped__", None)
     if wrapped is not None:
         vars(function)["__wrapped__"] = wrapped
-    else:
-        vars(function).pop("__wrapped__", None)
+
+
+def _twin(function: FunctionType) -> FunctionType:
+    """Return a function that does what ``function`` does, and looks like it."""
+    twin = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    twin.__kwdefaults__ = function.__kwdefaults__
+    update_wrapper(twin, function)
+    del vars(twin)["__wrapped__"]
+    return twin
 
 
 # What stands below in text is put in as constants: the globals of a function stay those of its own module.

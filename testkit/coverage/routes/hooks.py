@@ -15,7 +15,7 @@ from typing import Any
 from django.core.handlers.base import BaseHandler
 
 from testkit.core import current
-from testkit.coverage.routes.calls import class_views_heard, functions_heard
+from testkit.coverage.routes.calls import class_views_heard, function_views, functions_heard
 from testkit.coverage.routes.users import has_user
 from testkit.endpoints.routes import key_of
 from testkit.endpoints.views import name_of
@@ -45,9 +45,11 @@ class Noting:
         """Note that ``request`` was answered with ``status``."""
         from django.conf import settings
 
+        # What a test's own URLconf answers is no route of the project, nor what a middleware leads to another one.
+        if self._urlconf != settings.ROOT_URLCONF or getattr(request, "urlconf", None) not in (None, self._urlconf):
+            return
         key = key_of(request)
-        # What a test's own URLconf answers is no route of the project.
-        if not key or self._urlconf != settings.ROOT_URLCONF:
+        if not key:
             return
         kind = USER if has_user(request, settings.SESSION_COOKIE_NAME) else ANONYMOUS
         with self._lock:
@@ -87,7 +89,7 @@ def heard(worker: str = "", data: object = None) -> Iterator[None]:
                 (BaseHandler, "get_response_async", lambda real: _answering_async(real, noting.asked)),
             )
         )
-        stack.enter_context(functions_heard(noting.called))
+        stack.enter_context(functions_heard(function_views(), noting.called))
         stack.enter_context(class_views_heard(noting.called))
         yield
 

@@ -7,13 +7,14 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from testkit.endpoints.routes import Route
-
-ANY = "ANY"
-"""Stands for the method where a view does not tell which ones it takes: it is one endpoint, whatever is asked."""
+from testkit.endpoints.views import ANY
 
 
 class Endpoint(NamedTuple):
-    """A method of a route: ``POST /loans/<int:pk>/return/``."""
+    """A method of a route: ``POST /loans/<int:pk>/return/``.
+
+    The method ``ANY`` is of a view that does not tell which ones it takes: it is one endpoint, whatever is asked.
+    """
 
     method: str
     path: str
@@ -31,7 +32,7 @@ def endpoints_of(routes: Iterable[Route]) -> list[Endpoint]:
     return [
         Endpoint(method, route.path, route.view, route.name, route.is_own)
         for route in routes
-        for method in route.methods or (ANY,)
+        for method in route.methods
     ]
 
 
@@ -123,8 +124,8 @@ def standings_of(
 
 def _standing(endpoint: Endpoint, keys: list[str], asked: Asked, **given: bool) -> Standing:
     statuses = sorted({status for key in keys for status in asked.statuses.get(key, ())})
-    tests = tuple(dict.fromkeys(test for key in keys for test in asked.tests.get(key, ())))
-    callers = tuple(asked.callers.get(endpoint.view, ()))
+    tests = tuple(sorted({test for key in keys for test in asked.tests.get(key, ())}))
+    callers = tuple(sorted(asked.callers.get(endpoint.view, ())))
     if statuses:
         state = State.TESTED if statuses[0] < 400 else State.ERRORS
     else:
