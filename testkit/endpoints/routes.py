@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from testkit.endpoints.code import is_own_code
-from testkit.endpoints.views import class_of, function_of, methods_of, name_of
+from testkit.endpoints.views import class_of, function_of, is_plain_class_view, methods_of, name_of
 
 LANGUAGE = "<language>"
 """What stands for the prefix of ``i18n_patterns``, whichever language is on."""
@@ -98,6 +98,10 @@ def _source(pattern: Any) -> str:
     return f"{LANGUAGE}/" if isinstance(pattern, LocalePrefixPattern) else str(pattern)
 
 
+Listed = Callable[[Any], bool]
+"""Tells of a view whether the project itself has put it into a list of patterns."""
+
+
 class _Walk:
     """Finds the views below a resolver. ``spell`` says how a pattern is written."""
 
@@ -106,7 +110,9 @@ class _Walk:
         self.is_translated = False
         """Whether a route is text to be translated."""
 
-    def below(self, resolver: Any, prefix: str, names: tuple[str, ...], is_listed: bool) -> Iterator[tuple[str, Place]]:
+    def below(
+        self, resolver: Any, prefix: str, names: tuple[str, ...], is_listed: Listed
+    ) -> Iterator[tuple[str, Place]]:
         from django.urls import URLResolver
 
         for pattern in resolver.url_patterns:
@@ -115,12 +121,10 @@ class _Walk:
             self._note(written)
             if isinstance(pattern, URLResolver):
                 inner = (*names, pattern.namespace) if pattern.namespace else names
-                yield from self.below(pattern, path, inner, _is_own_list(pattern, is_listed))
+                yield from self.below(pattern, path, inner, _listed_by(pattern, is_listed))
             else:
                 name = ":".join((*names, pattern.name)) if pattern.name else ""
-                # The root view of a router stands where the router was put, and nobody wrote it.
-                listed = is_listed and not name_of(pattern.callback).startswith("rest_framework.routers.")
-                yield path, Place(pattern.callback, name, listed)
+                yield path, Place(pattern.callback, name, is_listed(pattern.callback))
 
     def _note(self, written: Any) -> None:
         from django.utils.functional import Promise
@@ -129,18 +133,32 @@ class _Walk:
         self.is_translated = self.is_translated or isinstance(text, Promise)
 
 
-def _is_own_list(resolver: Any, around: bool) -> bool:
-    """Return whether the patterns of ``resolver`` are written in a URLconf of the project's.
-
-    Of a list that is included it cannot be known who made it (``admin.site.urls`` is one), except for the one that
-    ``i18n_patterns`` makes of its arguments.
-    """
+def _listed_by(resolver: Any, around: Listed | None = None) -> Listed:
+    """Return what tells of the views of ``resolver``; ``around`` tells of those of the resolver around it."""
     from django.urls.resolvers import LocalePrefixPattern
 
     module = resolver.urlconf_module
     if isinstance(module, ModuleType):
-        return is_own_code(module.__file__ or "")
-    return around and isinstance(resolver.pattern, LocalePrefixPattern)
+        return _is_no_root if is_own_code(module.__file__ or "") else _never
+    if around is not None and isinstance(resolver.pattern, LocalePrefixPattern):
+        return around  # the list is what i18n_patterns() was given
+    # Whoever has made a list that is included, as `admin.site.urls` is: the project, if its own views are in it.
+    callbacks = [pattern.callback for pattern in resolver.url_patterns if hasattr(pattern, "callback")]
+    return _is_made_here if any(map(is_own_view, callbacks)) else _never
+
+
+def _never(view: Any) -> bool:
+    return False
+
+
+def _is_no_root(view: Any) -> bool:
+    """The root view of a router stands wherever the router was put."""
+    return not name_of(view).startswith("rest_framework.routers.")
+
+
+def _is_made_here(view: Any) -> bool:
+    """``LoginView.as_view(…)`` as it is: what the admin has around its views is no project's."""
+    return _is_no_root(view) and is_plain_class_view(view)
 
 
 class _Paths(dict[str, str]):
@@ -152,7 +170,7 @@ class _Paths(dict[str, str]):
 
         super().__init__()
         self._resolver = get_resolver(urlconf)
-        self._is_listed = _is_own_list(self._resolver, True)
+        self._is_listed = _listed_by(self._resolver)
         walk = _Walk(_source)
         with translation.override(None):
             self.places = list(walk.below(self._resolver, "/", (), self._is_listed))

@@ -27,6 +27,11 @@ def class_of(view: Any) -> type | None:
     return found if isinstance(found, type) else None
 
 
+def is_plain_class_view(view: Any) -> bool:
+    """Return whether ``view`` is what ``as_view()`` of Django has returned, without a decorator."""
+    return _code_name(view) == "View.as_view.<locals>.view"
+
+
 def function_of(view: Any) -> FunctionType | None:
     """Return the function behind ``view``, without its decorators as far as these tell; None if there is none."""
     for inner in _layers(view):

@@ -162,6 +162,7 @@ urlpatterns = [
     path("twice/", views.posted),
     path("admin/", admin.site.urls),
     path("api/", include(router.urls)),
+    path("list/", include([path("", views.posted), path("go/", RedirectView.as_view(url="/"))])),
     path("api/detail/", views.Detail.as_view()),
     path("api/own/", views.Api.as_view()),
     *format_suffix_patterns([path("api/function/", views.function)]),
@@ -204,6 +205,8 @@ GET  /go/                                     django.views.generic.base.Redirect
 GET OPTIONS /heads/                           views.Heads
 ANY  /lambda/                                 site_urls.<lambda>
 GET  /library/                                django.views.generic.base.TemplateView
+POST /list/                                   views.plain
+GET  /list/go/                                django.views.generic.base.RedirectView
 GET  /narrow/                                 views.Narrow
 POST /neither/                                views.plain
 ANY  /old/(?P<slug>[a-z^]+)/$                 views.plain
