@@ -123,7 +123,7 @@ class RoutesListener:
         mode = self._options.fail_untested_routes
         failing = result.failing(mode) if mode != "off" and result.is_whole else []
         if failing:
-            allowed = f", and that are not in {self._baseline.shown}" if mode == "new" and self._baseline.exists else ""
+            allowed = f" and {self._baseline.shown} does not have" if mode == "new" and self._baseline.exists else ""
             count = f"{len(failing)} routes" if len(failing) > 1 else "1 route"
             self._problems.append(
                 f"{count} that no test asks for{allowed}: {', '.join(failing[:3])}{' …' * (len(failing) > 3)}"
