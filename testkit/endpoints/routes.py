@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from django.conf import settings
+
 from testkit.endpoints.code import is_own_code
 from testkit.endpoints.views import class_of, function_of, is_plain_class_view, methods_of, name_of
 
@@ -41,8 +43,6 @@ def key_of(request: Any) -> str:
     match = getattr(request, "resolver_match", None)
     if match is None:
         return ""
-    from django.conf import settings
-
     return f"{request.method} {_paths(getattr(request, 'urlconf', None) or settings.ROOT_URLCONF)[match.route]}"
 
 
@@ -66,8 +66,6 @@ def all_paths() -> dict[str, bool]:
 
 def views_of(urlconf: str | None = None) -> Iterator[tuple[str, Place]]:
     """Yield the route and the place of each view of ``urlconf`` (the project's by default)."""
-    from django.conf import settings
-
     urlconf = urlconf or getattr(settings, "ROOT_URLCONF", None)
     if urlconf is None:
         return  # an app of its own, whose tests bring their URLs
@@ -194,7 +192,6 @@ class _Paths(dict[str, str]):
         return path
 
     def _learn_translations(self) -> None:
-        from django.conf import settings
         from django.utils import translation
 
         for language in dict(settings.LANGUAGES):

@@ -36,6 +36,7 @@ class Noting:
     def __init__(self) -> None:
         from django.conf import settings
 
+        self._settings: Any = settings
         self._urlconf = getattr(settings, "ROOT_URLCONF", None)
         self._lock = threading.Lock()
         self._early: dict[str, Any] = {}
@@ -43,15 +44,14 @@ class Noting:
 
     def asked(self, request: Any, status: int) -> None:
         """Note that ``request`` was answered with ``status``."""
-        from django.conf import settings
-
         # What a test's own URLconf answers is no route of the project, nor what a middleware leads to another one.
-        if self._urlconf != settings.ROOT_URLCONF or getattr(request, "urlconf", None) not in (None, self._urlconf):
+        urlconf, given = self._urlconf, getattr(request, "urlconf", None)
+        if urlconf != self._settings.ROOT_URLCONF or not (given is None or given == urlconf):
             return
         key = key_of(request)
         if not key:
             return
-        kind = USER if has_user(request, settings.SESSION_COOKIE_NAME) else ANONYMOUS
+        kind = USER if has_user(request, self._settings.SESSION_COOKIE_NAME) else ANONYMOUS
         with self._lock:
             statuses = self._measure().setdefault("asked", {}).setdefault(key, {}).setdefault(kind, [])
             if status not in statuses:
