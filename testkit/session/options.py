@@ -21,6 +21,7 @@ from testkit.core.options import (
 )
 from testkit.core.readers import names
 from testkit.coverage.options import CoverageOptions
+from testkit.coverage.routes.options import RouteOptions
 from testkit.databases.options import CheckOptions, DatabaseOptions, GuardOptions
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions
@@ -67,6 +68,7 @@ GROUPS: tuple[type[OptionGroup], ...] = (
     ConsoleOptions,
     XunitOptions,
     CoverageOptions,
+    RouteOptions,
     QueryOptions,
     DatabaseOptions,
     CheckOptions,
