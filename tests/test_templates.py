@@ -429,6 +429,24 @@ def test_what_django_says_of_a_database_holds(project, postgres_url):
         server.query("DROP DATABASE mould")
 
 
+def test_djangos_suite_skips_what_a_backend_cannot_do(project):
+    """What the backend says of Django's own tests holds for a copy as well."""
+    project.settings("""
+    from django.db.backends.sqlite3 import base
+    base.DatabaseFeatures.django_test_skips = {"cannot be": {"shop.tests.test_shop.Suite.test_it"}}
+    """)
+    project.tests("""
+    from django.test import TestCase
+    class Suite(TestCase):
+        def test_it(self): self.fail()
+    """)
+    for made in ("built", TEMPLATE):
+        result = project.run(RUNNING_DJANGOS_TEST_SUITE="true")
+        assert result.returncode == 0, result.stderr
+        assert "skipped=1" in result.stderr
+        assert made in result.stderr
+
+
 def test_receivers_are_called_in_each_process(project):
     """Those that are named run for a copy as they do after migrate."""
     project.write(

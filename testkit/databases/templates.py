@@ -7,6 +7,7 @@ Django's ``setup_databases`` stays in charge of which databases there are, and i
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from hashlib import blake2b
@@ -270,6 +271,8 @@ class Templates:
         if given.get("serialize"):
             connection._test_serialized_contents = connection.creation.serialize_db_to_string()  # type: ignore[attr-defined]
         _send_post_migrate(connection, self._options.post_migrate_receivers)
+        if os.environ.get("RUNNING_DJANGOS_TEST_SUITE") == "true":  # as create_test_db() does, for backends' authors
+            connection.creation.mark_expected_failures_and_skips()
         self._note(connection, name, template, "from its template")
         return name
 
