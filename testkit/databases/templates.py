@@ -250,8 +250,12 @@ class Templates:
         return path_below(self.cache, "templates", f"{alias}.json")
 
     def _remember(self, alias: str, wanted: Fingerprint) -> None:
-        with suppress(OSError), replacing(self._last(alias)) as file:
-            json.dump(dict(wanted.parts), file)
+        last, text = self._last(alias), json.dumps(dict(wanted.parts))
+        with suppress(OSError):
+            if last.exists() and last.read_text() == text:
+                return
+            with replacing(last) as file:
+                file.write(text)
 
     # Both ways to a database
 
