@@ -190,8 +190,7 @@ class Templates:
             if backend.is_server and not self._is_djangos(backend) and not backend.stranger(backend.run_name):
                 backend.drop(backend.run_name)  # a clean copy that --keepdb has left: Django would ask
             _refuse_conflicts(connection)
-            with backend.building():
-                name = build()
+            name = build()
             self._note(connection, name, None, "migrated")
             return name
         wanted = self.fingerprint(connection)
@@ -286,7 +285,7 @@ class Templates:
         backend = self._backends[connection.alias]
         if not backend.stranger(backend.run_name):
             backend.drop(backend.run_name)  # a killed run has left it
-        with recorded_inputs() as inputs, backend.building():
+        with recorded_inputs() as inputs:
             _refuse_conflicts(connection)  # here, as the first to import migrations
             name = build(keepdb=False)
         self._tell(f'the test database of "{connection.alias}" was built: {cause}')
