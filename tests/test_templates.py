@@ -566,6 +566,29 @@ def test_receivers_are_called_in_each_process(project):
     assert TEMPLATE in result.stdout + result.stderr
 
 
+def test_no_password_is_told_or_kept(project, postgres_url):
+    """Not by what runs print, nor in their files, nor on the server: not that of the settings, nor one of a variable."""
+    server = Server(postgres_url)
+    server.drop_all()
+    project.write({"shop/migrations/0002_rows.py": ROWS, "names.txt": "red"})
+    project.tests(TESTS)
+    project.settings(f"DATABASES = {{'default': {server.settings | {'PASSWORD': 's3cr-t'}!r}}}")
+    secret = {"ENDING": "s3cr-t", "EXPECTED": "reds3cr-t", "COUNTED": str(project.folder / "counted")}
+    try:
+        for flags in (["--with-xunit"], ["--parallel=2"], ["--show-fingerprint"]):
+            result = project.run("--keepdb", "-v3", *flags, **secret)
+            assert result.returncode == 0, result.stderr
+            assert "s3cr-t" not in result.stdout + result.stderr
+        remarks = server.query("SELECT description FROM pg_shdescription")
+        assert any("environment" in remark and "ENDING" in remark for (remark,) in remarks)
+        assert not [remark for remark in remarks if "s3cr-t" in str(remark)]
+    finally:
+        server.drop_all()
+    files = [path for path in project.folder.rglob("*") if path.is_file() and not path.name.startswith("settings.")]
+    assert {"durations.json", "fingerprint.json"} <= {path.name for path in files}
+    assert not [path for path in files if b"s3cr-t" in path.read_bytes()]
+
+
 def test_show_fingerprint_explains(case):
     result = case.run("--show-fingerprint")
     assert result.returncode == 0, result.stderr
