@@ -429,6 +429,112 @@ def test_what_django_says_of_a_database_holds(project, postgres_url):
         server.query("DROP DATABASE mould")
 
 
+TRIGRAMS = """
+from django.contrib.postgres.operations import TrigramExtension
+from django.db import migrations
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0001_initial")]
+    operations = [
+        TrigramExtension(),
+        migrations.RunSQL("CREATE INDEX alike ON shop_item USING gin (name gin_trgm_ops)"),
+    ]
+"""
+LOOKS_ALIKE = """
+from django.test import TestCase, TransactionTestCase
+from shop.models import Item
+class Alike:
+    def test_it(self):
+        Item.objects.create(name="green")
+        self.assertEqual(Item.objects.get(name__trigram_similar="greem").name, "green")
+class Rolled(Alike, TestCase): pass
+class Flushed(Alike, TransactionTestCase): pass
+"""
+PLACES = """
+from django.contrib.gis.db.models import PointField
+from django.contrib.postgres.operations import CreateExtension
+from django.db import migrations
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0001_initial")]
+    operations = [
+        CreateExtension("postgis"),
+        migrations.AddField("Item", "place", PointField(null=True)),
+    ]
+"""
+LOOKS_NEAR = """
+from django.contrib.gis.geos import Point
+from django.db import connection
+from django.test import TestCase, TransactionTestCase
+from shop.models import Item
+class Near:
+    def test_it(self):
+        Item.objects.create(name="here", place=Point(13.4, 52.5, srid=4326))
+        self.assertEqual(Item.objects.get(place__dwithin=(Point(13.4, 52.6, srid=4326), 0.2)).name, "here")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM spatial_ref_sys WHERE srid = 4326")
+            self.assertEqual(cursor.fetchone(), (1,), "the extension's own rows are kept")
+class Rolled(Near, TestCase): pass
+class Flushed(Near, TransactionTestCase): pass
+class FlushedAgain(Near, TransactionTestCase): pass
+"""
+
+
+@pytest.mark.parametrize("extension", ["pg_trgm", "postgis"])
+def test_extensions_are_copied(extension, project, postgres_url):
+    """A template has the extensions that migrations made, with their own rows, also after a flush."""
+    server = Server(postgres_url)
+    server.drop_all()
+    if not server.query(f"SELECT 1 FROM pg_available_extensions WHERE name = '{extension}'"):
+        pytest.skip(f"this server has no {extension}: on Debian, postgresql-NN-postgis-3 has PostGIS")
+    if extension == "postgis":
+        engine, app = "django.contrib.gis.db.backends.postgis", "django.contrib.gis"
+        project.write({"shop/migrations/0002_places.py": PLACES})
+        project.write(
+            {
+                "shop/models.py": """
+                from django.contrib.gis.db import models
+                class Item(models.Model):
+                    name = models.CharField(max_length=20)
+                    place = models.PointField(null=True)
+                """
+            }
+        )
+        project.tests(LOOKS_NEAR)
+    else:
+        engine, app = server.settings["ENGINE"], "django.contrib.postgres"
+        project.write({"shop/migrations/0002_trigrams.py": TRIGRAMS})
+        project.tests(LOOKS_ALIKE)
+    project.settings(
+        f"DATABASES = {{'default': {server.settings | {'ENGINE': engine}!r}}}\nINSTALLED_APPS += [{app!r}]"
+    )
+    try:
+        for made, flags in (("built", []), (TEMPLATE, []), (TEMPLATE, ["--parallel=2"])):
+            result = project.run("--keepdb", *flags)
+            assert result.returncode == 0, result.stderr
+            assert made in result.stderr
+    finally:
+        server.drop_all()
+
+
+def test_djangos_suite_skips_what_a_backend_cannot_do(project):
+    """What the backend says of Django's own tests holds for a copy as well."""
+    project.settings("""
+    from django.db.backends.sqlite3 import base
+    base.DatabaseFeatures.django_test_skips = {"cannot be": {"shop.tests.test_shop.Suite.test_it"}}
+    """)
+    project.tests("""
+    from django.test import TestCase
+    class Suite(TestCase):
+        def test_it(self): self.fail()
+    """)
+    for made in ("built", TEMPLATE):
+        result = project.run(RUNNING_DJANGOS_TEST_SUITE="true")
+        assert result.returncode == 0, result.stderr
+        assert "skipped=1" in result.stderr
+        assert made in result.stderr
+
+
 def test_receivers_are_called_in_each_process(project):
     """Those that are named run for a copy as they do after migrate."""
     project.write(
@@ -458,6 +564,29 @@ def test_receivers_are_called_in_each_process(project):
         result = project.run()
         assert result.returncode == 0, result.stderr
     assert TEMPLATE in result.stdout + result.stderr
+
+
+def test_no_password_is_told_or_kept(project, postgres_url):
+    """Not by what runs print, nor in their files, nor on the server: not that of the settings, nor one of a variable."""
+    server = Server(postgres_url)
+    server.drop_all()
+    project.write({"shop/migrations/0002_rows.py": ROWS, "names.txt": "red"})
+    project.tests(TESTS)
+    project.settings(f"DATABASES = {{'default': {server.settings | {'PASSWORD': 's3cr-t'}!r}}}")
+    secret = {"ENDING": "s3cr-t", "EXPECTED": "reds3cr-t", "COUNTED": str(project.folder / "counted")}
+    try:
+        for flags in (["--with-xunit"], ["--parallel=2"], ["--show-fingerprint"]):
+            result = project.run("--keepdb", "-v3", *flags, **secret)
+            assert result.returncode == 0, result.stderr
+            assert "s3cr-t" not in result.stdout + result.stderr
+        remarks = server.query("SELECT description FROM pg_shdescription")
+        assert any("environment" in remark and "ENDING" in remark for (remark,) in remarks)
+        assert not [remark for remark in remarks if "s3cr-t" in str(remark)]
+    finally:
+        server.drop_all()
+    files = [path for path in project.folder.rglob("*") if path.is_file() and not path.name.startswith("settings.")]
+    assert {"durations.json", "fingerprint.json"} <= {path.name for path in files}
+    assert not [path for path in files if b"s3cr-t" in path.read_bytes()]
 
 
 def test_show_fingerprint_explains(case):

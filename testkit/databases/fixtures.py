@@ -26,7 +26,6 @@ from django.db.models import Model
 from testkit.databases.initial import forget_sites, has_listeners, replaced, through_tables
 from testkit.databases.rows import CannotRestore, Snapshot, filled, has_rows_of, put, take
 from testkit.databases.targets import name_of
-from testkit.queries.fingerprint import tables_of
 
 _MOST_RECORDS = 3
 """So often is a set recorded that cannot be restored, since its tables were not empty for example."""
@@ -267,6 +266,9 @@ class _Watched:
     """What a load does: which tables it reads and writes, and whether it depends on more than files and rows."""
 
     def __init__(self, alias: str) -> None:
+        from testkit.queries.fingerprint import tables_of  # here, as it has many rules, and few projects have fixtures
+
+        self._tables_of = tables_of
         self._alias = alias
         self._checks = self.passes_over_reads = False
         self.written: dict[str, None] = {}
@@ -280,9 +282,9 @@ class _Watched:
             pass
         elif verb == "SELECT":
             if not self.passes_over_reads:
-                self.read.update(dict.fromkeys(tables_of(sql)))
+                self.read.update(dict.fromkeys(self._tables_of(sql)))
         elif verb in {"INSERT", "UPDATE"} and context["connection"].alias == self._alias:
-            self.written.update(dict.fromkeys(tables_of(sql)))
+            self.written.update(dict.fromkeys(self._tables_of(sql)))
         elif verb not in _HARMLESS:
             self.varies = True
         return execute(sql, params, many, context)

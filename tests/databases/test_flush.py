@@ -120,6 +120,7 @@ def test_receivers_that_only_write_rows_need_not_be_called(databases: Databases)
     assert told["untouched"] == [told["first"][0], []]
     assert told["changed"] == told["first"]
     assert told["first"][1]
+    assert "TESTKIT[\"ROW_RECEIVERS\"] has 'library.apps.nothing'" in told["missing"]
 
 
 def test_a_project_that_replaces_the_tear_down_keeps_its_own(databases: Databases) -> None:

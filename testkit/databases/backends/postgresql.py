@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 
 from testkit.core.errors import TestkitError
 from testkit.databases.backends.base import DIGEST_LENGTH, Backend, Template
@@ -109,6 +108,15 @@ class _Made(NamedTuple):
     is_valid: bool
 
 
+def _do_not_sync(name: str) -> str:
+    """Return the statement after which no commit in the database ``name``, whoever makes it, waits for the disk.
+
+    Nobody misses a test database that a crash of the server has set back, and a template is on disk when it is there:
+    CREATE DATABASE sees to that. It is most of what a commit takes, and so of a TransactionTestCase.
+    """
+    return f"ALTER DATABASE {quoted(name)} SET synchronous_commit = off"
+
+
 def _run_of(made: _Made) -> str:
     """Return the name that the run had locked for which ``made`` was made: its own, if it is not even marked."""
     return str(made.note.get("run", "")) if made.note else made.name
@@ -178,8 +186,8 @@ class PostgresqlBackend(Backend):
         finally:
             vars(creation).pop("sql_table_creation_suffix")
         self.mark(name)
-        with self._explained(f'the connection limit of the database "{name}" cannot be set'):
-            self._server.run(f"ALTER DATABASE {quoted(name)} CONNECTION LIMIT -1")
+        with self._explained(f'the settings of the database "{name}" cannot be changed'):
+            self._server.run(_do_not_sync(name), f"ALTER DATABASE {quoted(name)} CONNECTION LIMIT -1")
 
     # Databases
 
@@ -305,29 +313,6 @@ class PostgresqlBackend(Backend):
                 if not is_own:
                     self._server.unlock(lock)
 
-    # The building of what becomes a template
-
-    @contextmanager
-    def building(self) -> Iterator[None]:
-        """While the block lasts, commits of the alias do not wait for the disk.
-
-        Whether they would survive a crash of the server matters to no template: its copy is on disk before it is there.
-        """
-
-        def set_up(connection: BaseDatabaseWrapper, **_: Any) -> None:
-            if connection.alias == self.connection.alias:
-                with connection.cursor() as cursor:
-                    cursor.execute("SET synchronous_commit = off")
-
-        if self.connection.connection is not None:
-            set_up(self.connection)
-        connection_created.connect(set_up)
-        try:
-            yield
-        finally:
-            connection_created.disconnect(set_up)
-            close_all(self.connection)
-
     # Names and notes
 
     @property
@@ -423,7 +408,8 @@ class PostgresqlBackend(Backend):
     def _finish(self, source: str, copy: str, name: str, **note: Any) -> list[str]:
         """Return the statements by which a ``copy`` of ``source`` becomes ``name``."""
         rest = [statement for (statement,) in self._server.rows(_REST, source, copy, _NEWBORN)]
-        return [self._comment(copy, **note), *rest, f"ALTER DATABASE {quoted(copy)} RENAME TO {quoted(name)}"]
+        rename = f"ALTER DATABASE {quoted(copy)} RENAME TO {quoted(name)}"
+        return [self._comment(copy, **note), _do_not_sync(copy), *rest, rename]
 
     def _take_spare(self, template: Template, name: str) -> bool:
         self._refuse_stranger(name)

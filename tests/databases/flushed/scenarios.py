@@ -18,7 +18,10 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from library.apps import calls  # noqa: E402
 from library.models import Author, Room  # noqa: E402
+from testkit.core.errors import OptionError  # noqa: E402
+from testkit.databases import provision  # noqa: E402
 from testkit.databases.flush import selective, teardown  # noqa: E402
+from testkit.databases.options import DatabaseOptions  # noqa: E402
 
 SECONDS = 1.0
 
@@ -192,7 +195,13 @@ def row_receiver():
         Author.objects.create(name="x")
         untouched = flushed()
         Room.objects.filter(name=first[0][0]).delete()
-        return {"first": first, "untouched": untouched, "changed": flushed()}
+        changed = flushed()
+    data = dict(provision.surroundings(DatabaseOptions(row_receivers=("library.apps.nothing",))))
+    try:
+        with selective("1", data["testkit.databases.flush.selective"]):
+            pass
+    except OptionError as error:
+        return {"first": first, "untouched": untouched, "changed": changed, "missing": str(error)}
 
 
 def replaced():
