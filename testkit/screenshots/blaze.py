@@ -31,7 +31,7 @@ def says_equal(baseline: bytes, new: bytes, *, colour: float, pixels: float) -> 
             path.write_bytes(data)
         with suppress(ValueError, OSError, RuntimeError):  # damaged: Pillow will say what is wrong
             result = blazediff.compare(*map(str, paths), threshold=colour)
-            return result.match_result or (result.reason == "pixel-diff" and result.diff_count <= pixels)
+            return bool(result.match_result or (result.reason == "pixel-diff" and result.diff_count <= pixels))
     return False
 
 
