@@ -67,6 +67,9 @@ class Result(NamedTuple):
     width: int = 0
     """The size of the new image in device pixels."""
     height: int = 0
+    top: int = 0
+    """Between which rows of the image all that changed is; both 0 if that is not known."""
+    bottom: int = 0
     at: float = 0.0
     """Unix time; set by :func:`add`."""
 
