@@ -1,42 +1,79 @@
-"""The review page of a run's screenshots, and whether the run asked for all baselines that there are."""
+"""What came of a run's screenshots: the closing lines, the review page, and whether all baselines were asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, MutableMapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from pathlib import Path
+from typing import Any
 
 from testkit.core.events import Fact, Outcome, RunFinished, TestFinished
 from testkit.screenshots import results
+from testkit.screenshots.results import State
 from testkit.screenshots.review.page import write_page
 from testkit.screenshots.review.wholeness import conclude
 
+SECTION = MEASURE = "screenshots"
+PublishMeasured = Callable[[str, Mapping[str, Any]], None]
+
+_TO_REVIEW = (State.CHANGED, State.MISSING, State.FAILED)
 _NAMED = 3
 
 
 class ScreenshotsListener:
-    """Writes the page when the run is over, if it took screenshots."""
+    """Adds up the measure ``screenshots`` of each test, and writes the page when the run is over, if it took some."""
 
-    def __init__(self, reports: MutableMapping[str, str], tests: Collection[str], *, is_whole: bool) -> None:
+    def __init__(
+        self,
+        publish_measured: PublishMeasured,
+        reports: MutableMapping[str, str],
+        tests: Collection[str],
+        *,
+        is_whole: bool,
+    ) -> None:
         """Listen to one run.
 
         Args:
+            publish_measured: is called once, with the section's name and its data, if there was a screenshot.
             reports: is given the path of the page, by its title.
             tests: the ids of the collected tests that need a browser.
             is_whole: whether all tests of the project were asked for.
         """
-        self._reports = reports
+        self._publish_measured, self._reports = publish_measured, reports
+        self._counts: Counter[str] = Counter()
+        self._restarts = 0
         self._left = dict.fromkeys(tests)  # in their order
         self._is_whole = is_whole
         self._folder = results.folder().absolute()
 
     def __call__(self, fact: Fact) -> None:
-        if isinstance(fact, TestFinished) and fact.final and fact.outcome is Outcome.PASSED:
-            self._left.pop(fact.id, None)
-        elif isinstance(fact, RunFinished) and results.read(self._folder):
+        if isinstance(fact, TestFinished) and fact.final:
+            self._add(fact)
+        elif isinstance(fact, RunFinished) and (self._counts or self._restarts):
+            counts = {state.value: self._counts[state] for state in State}
+            self._publish_measured(SECTION, {**counts, "restarts": self._restarts, "text": self._text()})
             conclude(self._folder, self._gaps(fact))
             page = write_page(self._folder)
             if page is not None:
                 self._reports["screenshots"] = _shown(page)
+
+    def _add(self, fact: TestFinished) -> None:
+        if fact.outcome is Outcome.PASSED:
+            self._left.pop(fact.id, None)
+        self._counts.update(fact.measures.get(MEASURE, {}))
+        self._restarts += "browser_restarted" in fact.measures
+
+    def _text(self) -> str:
+        counted = ", ".join(f"{self._counts[state]} {state}" for state in State if self._counts[state])
+        lines = [f"\nScreenshots: {counted or 'none'}"]
+        if self._counts[State.NEW]:
+            lines.append("  The new ones are baselines now: look at them, and commit them")
+        if any(self._counts[state] for state in _TO_REVIEW):
+            lines.append("  To look at what differs: python -m testkit screenshots review")
+        if self._restarts:
+            tests = f"{self._restarts} test{'' if self._restarts == 1 else 's'}"
+            lines.append(f"  The browser died in {tests}, which began again in another one")
+        return "\n".join(lines)
 
     def _gaps(self, end: RunFinished) -> list[str]:
         """Return why baselines may have been left out that tests need."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +19,7 @@ from testkit.listeners.console import ConsoleOptions, console_listener
 from testkit.listeners.durations import DurationsListener
 from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.queries.options import QueryOptions
+from testkit.screenshots.options import ScreenshotOptions
 from testkit.selection import durations
 from testkit.selection.durations import Durations
 from testkit.session.host import Host
@@ -66,6 +67,7 @@ class Listening:
         stack: ExitStack,
         *,
         is_parallel: bool,
+        in_browser: Collection[str],
         remembers: bool,
         measured: Measured,
         notice: Callable[[str], None],
@@ -76,6 +78,7 @@ class Listening:
             run: the id of the run.
             stack: closes what is open.
             is_parallel: whether the run forks, which goes with no thread.
+            in_browser: the ids of the tests that need a browser.
             remembers: whether the durations of this run are for later ones.
             measured: publishes what a listener measured.
             notice: tells the user what is no fact.
@@ -101,6 +104,11 @@ class Listening:
         if self._options[QueryOptions].has_budgets:
             self._budgets = self._budgets_listener(measured, is_part=not remembers)
             self._bus.subscribe(self._budgets)
+        if self._options[ScreenshotOptions].with_needle and not host.parts:
+            from testkit.listeners.screenshots import ScreenshotsListener
+
+            is_whole = host.is_whole and remembers
+            self._bus.subscribe(ScreenshotsListener(measured, self.reports, in_browser, is_whole=is_whole))
         xunit = self._options[XunitOptions]
         if xunit.with_xunit:
             self._bus.subscribe(xunit_listener(xunit))

@@ -26,6 +26,7 @@ from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions
 from testkit.listeners.xunit import XunitOptions
 from testkit.queries.options import QueryOptions
+from testkit.screenshots.options import ScreenshotOptions, from_needle
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import ShardOptions
 
@@ -62,6 +63,7 @@ GROUPS: tuple[type[OptionGroup], ...] = (
     XunitOptions,
     CoverageOptions,
     QueryOptions,
+    ScreenshotOptions,
     DatabaseOptions,
     CheckOptions,
     GuardOptions,
@@ -79,7 +81,7 @@ def resolve_options(command_line: Mapping[str, Any], settings: Any = None) -> Op
     Raises:
         OptionError: a value cannot be read, or a name is unknown.
     """
-    sources = [from_command_line(command_line), from_environment(os.environ)]
+    sources = [from_command_line(command_line), from_environment(os.environ), from_needle(os.environ)]
     if settings is not None:
         given = getattr(settings, "TESTKIT", {})
         if not isinstance(given, Mapping):

@@ -7,7 +7,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,8 @@ from testkit.execution.limits import Limits
 from testkit.execution.options import ExecutionOptions
 from testkit.execution.watchdog import Watchdog
 from testkit.queries.options import QueryOptions
+from testkit.screenshots import options as screenshots
+from testkit.screenshots.needle.adapter import adapt
 from testkit.selection import rerun
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import ShardOptions
@@ -105,6 +107,8 @@ class Session:
 
     def loading(self, runner: Any, labels: Sequence[str] | None) -> AbstractContextManager[None]:
         """Return what is to be around ``runner``'s (a ``DiscoverRunner``'s) loading of ``labels``."""
+        screenshots.export(self.options)
+        adapt()
         return nullcontext() if self.sharding is None else self.sharding.loading(runner, labels or ())
 
     def select(self, tests: Sequence[Any], rank_of: Callable[[Any], int]) -> list[Any]:
@@ -157,7 +161,7 @@ class Session:
         if self._run_id:
             raise TestkitError("run_suite() of the project's runner runs tests a second time: one run has one suite")
         sys.stdout.flush()  # what Django has said so far comes before the tests, also where it is a file
-        listening = self._listen(is_parallel=workers is not None)
+        listening = self._listen(_in_browser(suite), is_parallel=workers is not None)
         folder = self._make_folder()
         execution = Execution(
             self.options,
@@ -233,7 +237,7 @@ class Session:
         else:
             self._early.append(fact)
 
-    def _listen(self, *, is_parallel: bool) -> Listening:
+    def _listen(self, in_browser: Collection[str] = (), *, is_parallel: bool) -> Listening:
         """Begin a run: from here on listeners hear its facts."""
         self._run_id = journal.new_run_id()
         listening = self._listening
@@ -242,6 +246,7 @@ class Session:
             self._run_id,
             self._stack,
             is_parallel=is_parallel,
+            in_browser=in_browser,
             remembers=self.sharding is None,  # what a shard was planned from is for the merge to change
             measured=self.measured,
             notice=self.notice,
@@ -312,6 +317,11 @@ class Session:
         elif status is ExitStatus.PASSED and bad:
             self.notice(f"suite_result() of the project's runner lets {bad} failures pass")
         return status, why
+
+
+def _in_browser(suite: Any) -> Collection[str]:
+    """Return the ids of the tests that need a browser."""
+    return [test_id(test) for test in iterate(suite) if screenshots.TAG in getattr(test, "tags", ())]
 
 
 def _sharding_of(options: Options, known: Path) -> Sharding | None:
