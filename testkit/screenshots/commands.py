@@ -41,7 +41,7 @@ def approve(folder: Path, patterns: Sequence[str], say: Say, *, dry_run: bool = 
             refused.append(str(error))
     if not wanted:
         say("Nothing to approve: the baselines are what the browser showed.")
-    elif not dry_run:
+    elif not dry_run and len(refused) < len(wanted):
         say(f"{_count(len(wanted) - len(refused), 'new baseline')}. Commit them with the change that they belong to.")
         write_page(folder)
     if refused:

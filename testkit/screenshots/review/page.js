@@ -62,7 +62,7 @@
     return fresh ? ["new"] : before ? ["before"] : [];
   }
 
-  const TAGS = { before: "baseline", new: "new", diff: "diff" };
+  const TAGS = { before: "baseline", new: "new" };
   const NOTHING = { baseline: "There is no baseline that can be shown.", new: "There is no new image." };
 
   function show(shot) {
@@ -71,9 +71,9 @@
     const frame = one(".frame", shot);
     const nothing = one(".nothing", shot);
     frame.dataset.show = shown.join(" ");
-    const tag = shown.includes("slider") ? "baseline ↔ new" : TAGS[shown[0]];
-    // Said only where the mode alone does not tell it.
-    one(".tag", shot).textContent = tag && (shown.length > 1 || mode === "blink" || tag !== mode) ? tag : "";
+    // Said only where the mode and the state do not tell it.
+    const blinks = mode === "blink" && one(".slider", shot);
+    one(".tag", shot).textContent = shown.includes("slider") ? "baseline ↔ new" : blinks ? TAGS[shown[0]] : "";
     nothing.hidden = shown.length > 0;
     one(".stage", shot).hidden = shown.length === 0;
     if (!shown.length) {

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
-import fcntl
 import functools
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +16,7 @@ from urllib.parse import quote
 from testkit.core.paths import replacing
 from testkit.core.text import visible
 from testkit.screenshots import results
-from testkit.screenshots.errors import UnusableImage
+from testkit.screenshots.errors import ScreenshotError, UnusableImage
 from testkit.screenshots.png import Size, size_of
 from testkit.screenshots.results import State
 from testkit.screenshots.review.shots import Shot
@@ -109,27 +108,39 @@ def write_page(folder: Path | None = None) -> Path | None:
     """Write the page of the run in ``folder`` and return its path; None, and nothing is written, if there are no results.
 
     Any process of the run may call it at its end, several at once: the last one's page has the results of all.
+
+    Raises:
+        ScreenshotError: it cannot be written.
     """
     place = results.folder() if folder is None else folder
     if not place.is_dir():
         return None
-    with _one_at_a_time(place):  # else an older page could take the place of a newer one
-        shots = [Shot(result, place) for result in results.read(place)]
-        if not shots:
-            return None
-        with replacing(place / PAGE) as file:
-            file.write(render(shots))
+    try:
+        with results.locked(place):  # else an older page could take the place of a newer one
+            shots = [Shot(result, place) for result in results.read(place)]
+            if not shots:
+                return None
+            with replacing(place / PAGE) as file:
+                file.write(render(shots))
+    except OSError as error:
+        raise ScreenshotError(f"the review page {place / PAGE} cannot be written: {error}") from error
     return place / PAGE
 
 
-@contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+@functools.cache
+def write_page_at_exit() -> None:
+    """Let this process write the page when it ends: for runners that tell nobody of their end.
+
+    To be called where tests are collected as well: a parallel run's workers are ended without a word.
+    """
+    atexit.register(_write_if_newer, results.folder())  # by now: tests go to other folders
+
+
+def _write_if_newer(folder: Path) -> None:
+    newest = max((path.stat().st_mtime for path in folder.glob("results/*.jsonl")), default=0.0)
+    page = folder / PAGE
+    if newest and (not page.exists() or page.stat().st_mtime < newest):
+        write_page(folder)
 
 
 def render(shots: Sequence[Shot], *, served: bool = False) -> str:
@@ -266,8 +277,8 @@ def note_of(shot: Shot) -> str:
 
 
 def _rows_of_change(shot: Shot) -> tuple[int | None, int | None]:
-    box = getattr(shot.result, "box", None)
-    return (box[1], box[1] + box[3]) if box else (None, None)
+    result = shot.result
+    return (result.top, result.bottom) if 0 <= result.top < result.bottom else (None, None)
 
 
 def _pictures(shot: Shot, title: str, *, served: bool) -> Iterator[Picture]:
