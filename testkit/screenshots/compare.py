@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 from testkit.screenshots import blaze, drawing, yiq
@@ -94,7 +95,7 @@ def compare_and_draw(
         ScreenshotError: Pillow is not installed.
     """
     found = _examine(baseline, new, tolerance, ignore)
-    return found and (found.difference, drawing.draw(found.old, found.new, found.mask))
+    return found and (found.difference, found.draw())
 
 
 def diff_image(baseline: bytes, new: bytes, ignore: Sequence[Region] = (), tolerance: Tolerance = EXACT) -> bytes:
@@ -111,15 +112,6 @@ def diff_image(baseline: bytes, new: bytes, ignore: Sequence[Region] = (), toler
     return drawing.draw(pair.old, pair.new, _mask(pair, _difference(pair, ignore), tolerance))
 
 
-class _Found(NamedTuple):
-    """What differs, and what it is drawn from."""
-
-    difference: Difference
-    old: Image
-    new: Image
-    mask: Image
-
-
 class _Pair(NamedTuple):
     """Two images in the same mode, of whatever sizes."""
 
@@ -128,86 +120,100 @@ class _Pair(NamedTuple):
 
     @classmethod
     def of(cls, baseline: bytes, new: bytes) -> _Pair:
-        pair = decode(baseline, "the baseline"), decode(new, "the new image")
-        modes = {image.mode for image in pair}
-        return cls(*pair) if len(modes) == 1 else cls(*(image.convert("RGBA").convert("RGBa") for image in pair))
+        old, now = decode(baseline, "the baseline"), decode(new, "the new image")
+        if old.mode != now.mode:
+            old, now = (image.convert("RGBA").convert("RGBa") if image.mode == "RGB" else image for image in (old, now))
+        return cls(old, now)
 
-    @property
-    def common(self) -> tuple[int, int, int, int]:
-        """The rectangle that both have."""
-        return 0, 0, min(self.old.width, self.new.width), min(self.old.height, self.new.height)
+
+class _Found(NamedTuple):
+    """What differs, and what it is drawn from."""
+
+    difference: Difference
+    pair: _Pair
+    mask: Image
+
+    def draw(self) -> bytes:
+        return drawing.draw(self.pair.old, self.pair.new, self.mask)
 
 
 def _examine(baseline: bytes, new: bytes, tolerance: Tolerance, ignore: Sequence[Region]) -> _Found | None:
     if baseline == new:
         return None
     sizes = size_of(baseline, "the baseline"), size_of(new, "the new image")
-    same_size = sizes[0] == sizes[1]
-    if same_size and _blazediff_says_equal(baseline, new, sizes[0], tolerance, ignore):
+    is_same_size = sizes[0] == sizes[1]
+    if is_same_size and _blazediff_says_equal(baseline, new, sizes[0], tolerance, ignore):
         return None
     pair = _Pair.of(baseline, new)
     difference = _difference(pair, ignore)
-    if same_size and not difference.getbbox(alpha_only=False):
-        return None
     mask = _mask(pair, difference, tolerance)
-    common = mask.width * mask.height
-    only_one_has = sizes[0].pixels + sizes[1].pixels - 2 * common
-    changed = common - mask.histogram()[0]
-    compared = common - _ignored(mask.size, ignore)
-    distance = _distance(difference, mask)
-    if same_size and (changed <= tolerance.pixels(compared) or 0 < distance <= tolerance.threshold):
-        return None
     box = mask.getbbox()
+    changed, distance = _extent(difference.crop(box), mask.crop(box)) if box else (0, 0.0)
+    common = Size(*mask.size).pixels
+    compared = common - _ignored(mask.size, ignore)
+    if is_same_size and (changed <= tolerance.pixels(compared) or distance <= tolerance.threshold):
+        return None
+    only_one_has = sizes[0].pixels + sizes[1].pixels - 2 * common
     found = Difference(
         changed=changed + only_one_has,
         total=compared + only_one_has,
         box=Region(box[0], box[1], box[2] - box[0], box[3] - box[1]) if box else None,
-        message="",
+        message=_message(sizes, changed, compared, box, distance),
         size=sizes,
         distance=distance,
     )
-    return _Found(found._replace(message=_message(found, changed)), pair.old, pair.new, mask)
+    return _Found(found, pair, mask)
 
 
 def _blazediff_says_equal(
     baseline: bytes, new: bytes, size: Size, tolerance: Tolerance, ignore: Sequence[Region]
 ) -> bool:
-    """Whether blazediff, which is asked only where it is likely to, says that nothing has changed that matters."""
-    if ignore:
+    """Whether blazediff says that nothing has changed that matters; it is asked only where that is likely."""
+    if ignore or tolerance.ignore_antialiasing:
         return False
     pixels = tolerance.pixels(size.pixels)
     # Where the first block of data is as long, and compressed alike, the same program wrote both, and would have
-    # written the same bytes for the same pixels.
-    written_alike = baseline[33:43] == new[33:43]
-    likely = tolerance.colour or pixels or not written_alike
-    return bool(likely) and blaze.says_equal(baseline, new, colour=tolerance.colour, pixels=pixels)
+    # written the same bytes for the same pixels. (A small image has but one block: there it is asked in vain.)
+    is_written_alike = baseline[33:43] == new[33:43]
+    is_likely = tolerance.colour or pixels or not is_written_alike
+    return bool(is_likely) and blaze.says_equal(baseline, new, colour=tolerance.colour, pixels=pixels)
 
 
 def _difference(pair: _Pair, ignore: Sequence[Region]) -> Image:
-    """Return how far each channel is off in what both images have."""
+    """Return how far each channel is off, in what both images have: Pillow leaves out the rest."""
     from PIL import ImageChops
 
-    # Pillow crops what it subtracts.
     difference = ImageChops.difference(pair.old, pair.new)
     for region in ignore:
-        difference.paste(0, region.corners)
+        difference.paste((0,) * len(difference.getbands()), region.corners)
     return difference
 
 
 def _mask(pair: _Pair, difference: Image, tolerance: Tolerance) -> Image:
     """Return an ``L`` image that is 0 where nothing has changed that counts."""
-    from PIL import ImageChops
+    from PIL import Image, ImageChops
 
-    mask, *others = difference.split()
-    for band in others:
-        mask = ImageChops.lighter(mask, band)
-    if tolerance.colour or tolerance.ignore_antialiasing:
-        old, new = (image if image.size == mask.size else image.crop(pair.common) for image in pair)
-        mask = yiq.counting(old, new, mask, tolerance.colour, tolerance.ignore_antialiasing)
+    mask = Image.new("L", difference.size)
+    box = difference.getbbox(alpha_only=False)
+    if box:
+        mask.paste(reduce(ImageChops.lighter, difference.crop(box).split()), box)
+        if tolerance.colour or tolerance.ignore_antialiasing:
+            both = (0, 0, *mask.size)
+            old, new = (image if image.size == mask.size else image.crop(both) for image in pair)
+            return yiq.counting(old, new, mask, tolerance.colour, tolerance.ignore_antialiasing)
     return mask
 
 
+def _extent(difference: Image, mask: Image) -> tuple[int, float]:
+    """Return how many pixels of ``mask`` are set, and how far these are off in sum."""
+    unchanged, *_ = mask.histogram()
+    histogram = difference.histogram(mask.point([0] + [255] * 255))
+    off = sum(index % 256 * count for index, count in enumerate(histogram))
+    return Size(*mask.size).pixels - unchanged, off / len(difference.getbands()) / 255
+
+
 def _ignored(size: tuple[int, int], ignore: Sequence[Region]) -> int:
+    """Return how many pixels of an image lie in a region of ``ignore``; one may lie in several."""
     if not ignore:
         return 0
     from PIL import Image
@@ -218,22 +224,18 @@ def _ignored(size: tuple[int, int], ignore: Sequence[Region]) -> int:
     return mask.histogram()[1]
 
 
-def _distance(difference: Image, mask: Image) -> float:
-    bands = len(difference.getbands())
-    histogram = difference.histogram(mask.point([0] + [255] * 255))
-    return sum(index % 256 * count for index, count in enumerate(histogram)) / bands / 255
-
-
-def _message(found: Difference, changed: int) -> str:
+def _message(
+    sizes: tuple[Size, Size], changed: int, compared: int, box: tuple[int, int, int, int] | None, distance: float
+) -> str:
     parts = []
-    if found.size[0] != found.size[1]:
-        parts.append(f"The size was {found.size[0]} and is now {found.size[1]} pixels")
-    if found.box:
-        left, top, width, height = found.box
-        common = found.total if found.size[0] == found.size[1] else None
-        share = f" of {common:,} ({changed / common:.2%})" if common else " of what both images have"
+    where = ""
+    if sizes[0] != sizes[1]:
+        parts.append(f"the size was {sizes[0]} and is now {sizes[1]} pixels")
+        where = " that both images have"
+    if box:
+        left, top, right, bottom = box
         parts.append(
-            f"{changed:,} pixel{'s' if changed != 1 else ''}{share} changed, within {width}×{height} at ({left}, {top}); "
-            f"the distance is {found.distance:.2f}"
+            f"{changed:,} of {compared:,} pixels{where} changed ({changed / compared:.2%}), within {right - left}×"
+            f"{bottom - top} at ({left}, {top}); the distance is {distance:.2f}"
         )
     return "; ".join(parts)
