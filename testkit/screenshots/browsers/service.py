@@ -1,0 +1,160 @@
+"""WebDriver servers of this machine: each with a keeper beside it, so that none outlives its process."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from testkit.screenshots.browsers import keeper
+from testkit.screenshots.errors import ScreenshotError
+
+START_SECONDS = 60.0
+"""A server answers within a second; the rest is patience with a loaded machine."""
+_PORT = re.compile(rb"(?:started successfully on port|Listening on 127\.0\.0\.1:)\s*(\d+)")
+_getpid = os.getpid  # tests patch that of the module
+
+
+class Service:
+    """What Selenium's drivers want of a service: ``path``, ``start()``, ``service_url`` and ``stop()``.
+
+    Selenium's own takes a port that it found free a moment before, which another worker may have taken since, stops the
+    server of its parent in a forked child, and leaves browsers behind when the process is killed.
+    """
+
+    def __init__(self, path: str, arguments: Sequence[str], *, tells_port: bool = True) -> None:
+        """``arguments`` may have ``{port}`` in them; a server that ``tells_port`` chooses one itself for port 0."""
+        self.path = path
+        self.folder = Path()
+        """The browser's own, for all its files; removed at its end."""
+        self._arguments = arguments
+        self._tells_port = tells_port
+        self._port = 0
+        self._keeper = 0
+        self._pipe = -1
+        self._owner = 0
+
+    @property
+    def service_url(self) -> str:
+        """The server's address."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def env_path(self) -> str | None:
+        """Return nothing: which server is used, the settings say."""
+        return None
+
+    def prepare(self) -> Path:
+        """Make the browser's folder, and return it."""
+        self.folder = Path(tempfile.mkdtemp(prefix="testkit-browser-"))
+        return self.folder
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers.
+
+        Raises:
+            ScreenshotError: it does not, or ends; the message has what it printed.
+        """
+        if self.folder == Path():
+            self.prepare()
+        port = 0 if self._tells_port else _free_port()
+        command = [self.path, *(argument.format(port=port) for argument in self._arguments)]
+        reader, writer = os.pipe()
+        python = [sys.executable, "-I", "-S", keeper.__file__, str(_getpid()), str(self.folder)]
+        log = (os.POSIX_SPAWN_OPEN, 1, str(self._log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        actions = [(os.POSIX_SPAWN_DUP2, reader, 0), log, (os.POSIX_SPAWN_DUP2, 1, 2)]
+        try:
+            self._keeper = os.posix_spawn(python[0], [*python, *command], os.environ, file_actions=actions)
+        except BaseException:
+            os.close(writer)
+            raise
+        finally:
+            os.close(reader)
+        self._pipe, self._owner = writer, _getpid()
+        try:
+            self._port = self._await_port(port)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _await_port(self, port: int) -> int:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if port:
+                with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                    return port
+            elif match := _PORT.search(self._printed()):
+                return int(match[1])
+            if not self.is_running():
+                break
+            time.sleep(0.005)
+        printed = self._printed().decode(errors="replace").strip()[-2000:]
+        raise ScreenshotError(f"{self.path} did not start; it printed: {printed or 'nothing'}")
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "driver.log"
+
+    def _printed(self) -> bytes:
+        try:
+            return self._log.read_bytes()
+        except OSError:
+            return b""
+
+    def is_running(self) -> bool:
+        """Return whether the server runs still."""
+        if not self._keeper or self._owner != _getpid():
+            return False
+        with suppress(ChildProcessError):
+            if os.waitpid(self._keeper, os.WNOHANG) == (0, 0):
+                return True
+        self._forget()
+        return False
+
+    def stop(self) -> None:
+        """End the server and the browser, and wait until nothing is left of them; not those of a parent process."""
+        if self._keeper and self._owner == _getpid():
+            with suppress(OSError):
+                os.close(self._pipe)
+            self._pipe = -1
+            with suppress(ChildProcessError):
+                os.waitpid(self._keeper, 0)
+            self._forget()
+        elif self._owner == 0 and self.folder != Path():
+            shutil.rmtree(self.folder, ignore_errors=True)  # it was never started
+
+    def _forget(self) -> None:
+        self._keeper = 0
+        if self._pipe != -1:
+            with suppress(OSError):
+                os.close(self._pipe)
+            self._pipe = -1
+
+
+def find_program(given: str, names: Sequence[str], what: str, remedy: str) -> str:
+    """Return the path of a program: the one that is ``given``, or the first of ``names`` on the PATH.
+
+    Raises:
+        ScreenshotError: there is none; the message says ``what`` is missing, and the ``remedy``.
+    """
+    if given:
+        if found := shutil.which(given):
+            return found
+        raise ScreenshotError(f"{what} cannot be run from {given!r}: there is no such program")
+    for name in names:
+        if found := shutil.which(name):
+            return found
+    raise ScreenshotError(f"{what} is not on the PATH (looked for {', '.join(names)}): {remedy}")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
