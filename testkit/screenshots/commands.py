@@ -75,10 +75,10 @@ def status(folder: Path, say: Say, *, everything: bool = False) -> ExitStatus:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     counts = Counter(state for state, _ in rows)
     say(", ".join(f"{counts[state]} {state}" for state in (*State, "approved") if counts[state]))
-    page = write_page(folder)
+    page = write_page(folder) or folder
     waiting = sum(_waits(shot) for shot in shots)
     if waiting:
-        say(f"{_count(waiting, 'screenshot')} to review: {page}, or python -m testkit screenshots review")
+        say(f"{_count(waiting, 'screenshot')} to review: {_from_here(page)}, or python -m testkit screenshots review")
     return ExitStatus.TESTS_FAILED if waiting else ExitStatus.PASSED
 
 
@@ -177,6 +177,11 @@ def review(folder: Path, say: Say, *, port: int = 0, opens: bool = False) -> Exi
             say("")
     write_page(folder)
     return ExitStatus.PASSED
+
+
+def _from_here(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _count(number: int, what: str) -> str:

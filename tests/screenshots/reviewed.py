@@ -18,7 +18,7 @@ HOSTILE = "<img src=x onerror=hacked=1>\"'><script>hacked=2</script>{{ hacked }}
 
 
 def png(width: int = 40, height: int = 30, colour: str = "white", spot: tuple[int, int] | None = None) -> bytes:
-    """Return an image of one colour, with a red spot of 8 × 8 pixels at ``spot``."""
+    """Return an image of one colour, with a red spot eight pixels wide at ``spot``."""
     image = Image.new("RGB", (width, height), colour)
     if spot:
         ImageDraw.Draw(image).rectangle((*spot, spot[0] + 7, spot[1] + 7), fill="red")
@@ -70,7 +70,7 @@ class Run(NamedTuple):
             if difference.box:
                 counted = counted._replace(top=difference.box.top, bottom=difference.box.top + difference.box.height)
             return results.add(counted, new=new, before=before, diff=diff)
-        return results.add(result, new=b"" if result.state is State.PASSED else new, before=before or b"")
+        return results.add(result, new=b"" if result.state is State.PASSED else new)
 
 
 def _baseline(name: str, label: str, browser: str) -> str:
@@ -92,4 +92,11 @@ def add_some_of_each(run: Run) -> None:
         run.add("about", str(width), before=png(width, 300), new=png(width, 300))
     run.add("loans", "320", before=png(320, 400, "lime"), new=png(320, 400, "lime"), state=State.NEW)
     run.add("card", new=png(200, 80, "orange"), state=State.MISSING, message="there is no baseline")
-    run.add("broken", "320", before=b"", new=png(320, 200, "pink"), state=State.FAILED, message="an LFS pointer: git lfs pull")
+    run.add(
+        "broken",
+        "320",
+        before=b"",
+        new=png(320, 200, "pink"),
+        state=State.FAILED,
+        message="an LFS pointer: git lfs pull",
+    )

@@ -136,7 +136,7 @@
     kept.set("zoom", body.dataset.zoom);
     kept.set("states", chips.filter((chip) => chip.getAttribute("aria-pressed") === "true").map((chip) => chip.dataset.state).join(","));
     if (search.value) kept.set("q", search.value);
-    try { history.replaceState(null, "", `#${kept}`); } catch { /* some browsers refuse it for files */ }
+    try { history.replaceState(null, "", `#${kept}`); } catch { /* a browser may refuse it for files */ }
   }
 
   function recall() {
@@ -294,7 +294,7 @@
     if (shot && shot !== here) point(shot);
   });
   search.addEventListener("input", filter);
-  search.addEventListener("keydown", (event) => { if (event.key === "Escape") search.blur(); });
+  search.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.preventDefault(); search.blur(); } });
 
   const keys = one("#keys");
   try { keys.checked = localStorage.getItem("testkit-keys") !== "off"; } catch { /* no storage here */ }
