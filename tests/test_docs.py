@@ -120,7 +120,7 @@ def test_the_reference_has_every_fact_and_field():
     """Each fact has a section with a row for each of its fields, and no other; so have outcomes."""
     told = words(DOCS / "reference" / "facts.md")
     for name, cls in {**FACTS, "Problem": Problem}.items():
-        sections = {"databases", "coverage", "leaks", "budgets", "reports"} if name == "RunMeasured" else set()
+        sections = {"databases", "coverage", "leaks", "budgets", "screenshots", "reports"} if name == "RunMeasured" else set()
         assert set(told[name]) - sections == set(cls._fields), name
     assert told["Outcomes"] == [outcome.value for outcome in Outcome]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from testkit.core import current
 from testkit.screenshots import results
 from testkit.screenshots.compare import Difference, Region, Tolerance, compare_and_draw
-from testkit.screenshots.errors import UnusableImage
+from testkit.screenshots.errors import ScreenshotError, UnusableImage
 from testkit.screenshots.png import size_of
 from testkit.screenshots.results import Result, State
 
@@ -121,7 +122,11 @@ def _clips(driver: WebDriver, target: Target) -> list[Any]:
     if isinstance(target, str):
         target = ("css selector", target)
     found = driver.find_elements(*target) if type(target) is tuple else [target]
-    return [rect(driver, element) for element in found]
+    clips = []
+    for element in found:
+        with suppress(ScreenshotError):  # nothing is seen of it
+            clips.append(rect(driver, element))
+    return clips
 
 
 def _scrolled(driver: WebDriver) -> Any:
@@ -201,6 +206,8 @@ class Judge(NamedTuple):
         changed = result._replace(
             state=State.CHANGED, message=difference.message, changed=difference.changed, total=difference.total
         )
+        if difference.box is not None:
+            changed = changed._replace(top=difference.box.top, bottom=difference.box.top + difference.box.height)
         if difference.box is not None:
             changed = changed._replace(top=difference.box.top, bottom=difference.box.top + difference.box.height)
         return _kept(changed, new=shot.image, before=before, diff=diff)

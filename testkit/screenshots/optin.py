@@ -52,7 +52,8 @@ class OptIn:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.tags = frozenset(cls.tags) | {TAG}
+        if "tags" in vars(cls):  # else they are inherited, together with what a decorator adds later on
+            cls.tags = frozenset(cls.tags) | {TAG}
         if not cls.browser and _is_collected(cls):
             for browser in browsers()[1:]:
                 _put_beside(cls, browser)

@@ -78,6 +78,12 @@ def _browsers(value: Any) -> tuple[str, ...]:
     return found
 
 
+def _path_or_nothing(value: Any) -> str:
+    if not isinstance(value, str | Path):
+        raise ValueError("give the path of a program")
+    return str(value)
+
+
 def _moment(value: Any) -> str:
     try:
         datetime.fromisoformat(str(value))
@@ -115,6 +121,15 @@ class ScreenshotOptions(OptionGroup):
         metavar="NAME",
         parse=_browsers,
         help=f"The browsers of tests with screenshots, each test in each: {', '.join(BROWSERS)}.",
+    )
+    browser_binary: str = option(
+        default="",
+        metavar="PATH",
+        parse=_path_or_nothing,
+        help="Where the first of the browsers is, if it is not in the PATH.",
+    )
+    browser_driver: str = option(
+        default="", metavar="PATH", parse=_path_or_nothing, help="Where its WebDriver server is, likewise."
     )
     webdriver_url: Address = option(
         default=Address(),

@@ -146,9 +146,9 @@ class BrowserMixin(OptIn, _Base):
             self._pre_setup()
 
     def _callSetUp(self) -> None:
+        self._begin_in_browser()
         # The first clean-up is the last one, but for those of who counts the test's queries.
         self.addCleanup(self._end_in_browser)
-        self._begin_in_browser()
         super()._callSetUp()  # type: ignore[misc]
 
     def _begin_in_browser(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -44,6 +46,7 @@ NAMES = (
 )
 """What Needle's module of drivers has."""
 
+_CHROME = ("google-chrome", "google-chrome-stable", "chrome")
 _GONE = "Selenium 4 has no driver for {0}: set NEEDLE_BROWSER to one of {1}, or leave it out"
 
 
@@ -139,18 +142,31 @@ def _options_for(capabilities: Mapping[str, Any]) -> Any:
     return found
 
 
-class NeedleChrome(NeedleWebDriverMixin, Chrome):
-    """Selenium's driver of Chrome; without arguments it starts as those of testkit do."""
+class _Started(NeedleWebDriverMixin):
+    """A driver that, without arguments, starts its browser as testkit does."""
+
+    kind = ""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if args or kwargs:
+            return super().__new__(cls)
+        return browsers.start(browsers.Settings(kind=cls.kind), cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **(kwargs or ({} if args else _arguments("chrome"))))
+        if args or kwargs:  # else it is started by now
+            super().__init__(*args, **kwargs)
 
 
-class NeedleFirefox(NeedleWebDriverMixin, Firefox):
-    """Selenium's driver of Firefox; without arguments it starts as those of testkit do."""
+class NeedleChrome(_Started, Chrome):
+    """Selenium's driver of Chrome, or of Chromium."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **(kwargs or ({} if args else _arguments("firefox"))))
+    kind = "chromium"
+
+
+class NeedleFirefox(_Started, Firefox):
+    """Selenium's driver of Firefox."""
+
+    kind = "firefox"
 
 
 class NeedleIe(NeedleWebDriverMixin, Ie):
@@ -195,9 +211,14 @@ def shared(name: str) -> Remote:
             f"there is no browser {name!r} (of NEEDLE_BROWSER, TESTKIT_BROWSERS or an attribute `browser`): "
             f"give one of {', '.join((*browsers.KINDS, 'ie', 'safari'))}"
         )
-    url = options.current().webdriver_url.url
-    return browsers.shared(browsers.Settings(kind=name, url=url), NeedleWebDriverMixin)
-
-
-def _arguments(kind: str) -> dict[str, Any]:
-    raise NotImplementedError
+    wanted = options.current()
+    if name == "chrome" and os.environ.get("NEEDLE_BROWSER") == name and not any(map(shutil.which, _CHROME)):
+        name = "chromium"  # for Needle they are one, as they are for their driver
+    is_first = name == wanted.browsers[0]
+    settings = browsers.Settings(
+        kind=name,
+        url=wanted.webdriver_url.url,
+        binary=wanted.browser_binary if is_first else "",
+        driver=wanted.browser_driver if is_first else "",
+    )
+    return browsers.shared(settings, NeedleWebDriverMixin)
