@@ -1,7 +1,7 @@
 """Blazediff, where it is installed: it says in half of Pillow's time that two images are as equal as they must be.
 
 It tells neither where they differ nor what lies outside of a region, and its rule for anti-aliasing is its own, so that
-results would depend on whether it is there. See docs/decisions/0020-blazediff-says-equal.md.
+results would depend on whether it is there. See docs/decisions/0021-blazediff-says-equal.md.
 """
 
 from __future__ import annotations
