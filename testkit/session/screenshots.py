@@ -6,6 +6,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 
+from testkit.core.errors import ExitStatus
 from testkit.screenshots import commands, results
 
 _STATUSES = """\
@@ -95,7 +96,10 @@ def screenshots(arguments: Sequence[str]) -> int:
     if given.command == "baseline":
         from testkit.session.worktree import make_baselines
 
-        return make_baselines(given.revision, given.labels, _say)
+        try:
+            return make_baselines(given.revision, given.labels, _say)
+        except KeyboardInterrupt:
+            return ExitStatus.INTERRUPTED
     folder = results.folder() if given.results is None else given.results
     if given.command == "approve":
         return commands.approve(folder, given.patterns, _say, dry_run=given.dry_run)

@@ -84,14 +84,15 @@ def _worktree(top: Path, commit: str) -> Iterator[Path]:
 
 def _run(place: Path, labels: Sequence[str], environment: dict[str, str]) -> int:
     """Run the tests in ``place``, and see them end when this process is interrupted."""
+    sys.stdout.flush()
     chosen = [] if any(not label.startswith("-") for label in labels) else [f"--tag={TAG}"]
     command = [sys.executable, "-m", "testkit", "run", "--with-needle", "--with-save-baseline", *chosen, *labels]
-    process = subprocess.Popen(command, cwd=place, env=environment)
+    # In a process group of its own, so that Ctrl-C comes to it once, by us, and not from the terminal as well.
+    process = subprocess.Popen(command, cwd=place, env=environment, stdin=subprocess.DEVNULL, process_group=0)
     try:
         return process.wait()
     except BaseException:
-        # Ctrl-C went to it as well; SIGTERM did not.
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
         with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             process.wait(_PATIENCE)
         process.kill()

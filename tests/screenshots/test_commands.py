@@ -67,7 +67,7 @@ def test_a_dry_run_changes_nothing(run, said):
 def test_a_pattern_that_fits_nothing_is_an_error(run, said):
     """The error names the nearest names that there are, and nothing is approved."""
     run.add("home", "320", before=png(), new=png(spot=(2, 2)))
-    with pytest.raises(ScreenshotError, match="'hme'.*did you mean home"):
+    with pytest.raises(ScreenshotError, match=r"'hme'.*did you mean home"):
         commands.approve(run.results, ["home", "hme"], said.append)
     assert run.baseline("home", "320").read_bytes() == png()
 

@@ -107,8 +107,9 @@
     if (!("top" in shot.dataset)) return;
     const frame = one(".frame", shot);
     const scale = one(".stage", shot).clientHeight / shot.dataset.height;
-    const middle = ((Number(shot.dataset.top) + Number(shot.dataset.bottom)) / 2) * scale;
-    frame.scrollTop = Math.max(0, middle - frame.clientHeight / 2);
+    const [top, bottom] = [shot.dataset.top * scale, shot.dataset.bottom * scale];
+    const around = Math.max(12, (frame.clientHeight - (bottom - top)) / 2); // its middle, or its beginning
+    frame.scrollTop = Math.max(0, top - around);
   }
 
   function filter() {
