@@ -131,7 +131,7 @@ def read(folder: Path | None = None) -> list[Result]:
     """
     found: list[Result] = []
     place = FOLDER.absolute() if folder is None else folder
-    for path in (place / _LINES).glob("*.jsonl"):
+    for path in sorted((place / _LINES).glob("*.jsonl")):
         with open(path, "rb") as lines:
             found += filter(None, map(_decode, lines))
     latest: dict[tuple[str, ...], Result] = {}

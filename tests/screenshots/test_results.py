@@ -171,7 +171,7 @@ def test_lines_that_are_no_results_are_passed_over(place):
         json.dumps({**plain, "name": ["odd"]}),
         json.dumps({**plain, "name": "odd", "width": "7"}),
         json.dumps({"name": "short"}),
-        json.dumps({**plain, "name": "newer", "field of tomorrow": 1}),
+        json.dumps({**plain, "name": "newer", "at": plain["at"] + 1, "field of tomorrow": 1}),
     ]
     (place / "results" / "7.jsonl").write_text("\n".join(lines), encoding="utf-8")
     assert [result.name for result in results.read()] == ["home", "newer"]
