@@ -32,11 +32,7 @@ Target = Any
 """What is looked at: a CSS selector, ``(By.…, value)``, an element, a ``Clip``; None or ``"html"`` for the whole page."""
 
 
-class ScreenshotMismatch(AssertionError):
-    """Screenshots differ from their baselines."""
-
-
-class BaselineMissing(ScreenshotMismatch, OSError):
+class BaselineMissing(AssertionError, OSError):
     """There is no baseline, and none was to be written. Needle raises an OSError for it."""
 
 
@@ -276,7 +272,8 @@ def fail_for(found: Sequence[Result], compared: int) -> None:
         "To look at them:       python -m testkit screenshots review",
         f"To take the new ones:  python -m testkit screenshots approve {pattern}",
     ]
-    error = BaselineMissing if len(missing) == len(bad) else ScreenshotMismatch
+    # Of AssertionErrors, and of no class below, unittest leaves our frames out.
+    error = BaselineMissing if len(missing) == len(bad) else AssertionError
     raise error("\n".join(lines))
 
 

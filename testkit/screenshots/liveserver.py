@@ -6,6 +6,7 @@ is still on its way then finds its rows gone, or writes new ones into the next t
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import traceback
@@ -24,6 +25,8 @@ WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 
 _PLAIN_STORAGE = "django.contrib.staticfiles.storage.StaticFilesStorage"
 _LATE = b"The test that this request was made in has ended.\n"
+_LONGEST_END = 5.0
+"""Seconds for the threads of connections to end with the server."""
 _LONGEST_TURN = 10.0
 """Seconds after which a thread no longer waits for its turn with a database in memory: two may wait for each other."""
 
@@ -211,6 +214,7 @@ class _Following:
     def set_app(self, application: WSGIApplication) -> None:
         """Take the application that answers requests."""
         self.testkit_requests = requests = Requests()
+        self._connected: dict[threading.Thread, socket.socket] = {}
         self._turn = turn = Turn((self.connections_override or {}).values())
         turn.begin()
         self._note = lambda sender, request=None, **_: requests.note_failure(
@@ -219,11 +223,29 @@ class _Following:
         got_request_exception.connect(self._note)
         super().set_app(requests.around(application, turn))  # type: ignore[misc]
 
+    def process_request_thread(self, request: socket.socket, client_address: Any) -> None:
+        """Answer the requests that come by one connection; the browser keeps it for further ones."""
+        self._connected[threading.current_thread()] = request
+        try:
+            super().process_request_thread(request, client_address)  # type: ignore[misc]
+        finally:
+            self._connected.pop(threading.current_thread(), None)
+
     def server_close(self) -> None:
-        """End with the server."""
+        """End with the server, and with it all connections that the browser keeps.
+
+        Their threads use the database once more as they end. It has to be there, and shared if it is in memory.
+        """
         got_request_exception.disconnect(self._note)
         self._turn.end()
         super().server_close()  # type: ignore[misc]
+        connected = list(self._connected.items())
+        for _, request in connected:
+            with suppress(OSError):  # closed by now
+                request.shutdown(socket.SHUT_RDWR)
+        end = monotonic() + _LONGEST_END
+        for thread, _ in connected:
+            thread.join(max(end - monotonic(), 0))
 
 
 @contextmanager
