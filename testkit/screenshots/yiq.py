@@ -73,7 +73,8 @@ def _apart(old: Image, new: Image, colour: float) -> Image:
 
 def _apart_in_rgb(old: Image, new: Image, colour: float) -> Image:
     def delta(given: dict[str, Any]) -> Any:
-        red, green, blue = (given[f"old{band}"] - given[f"new{band}"] for band in range(3))
+        # Before Pillow 13 only an image of floats can be multiplied with one.
+        red, green, blue = (given["float"](given[f"old{band}"] - given[f"new{band}"]) for band in range(3))
         y = red * 0.29889531 + green * 0.58662247 + blue * 0.11448223
         i = red * 0.59597799 - green * 0.27417610 - blue * 0.32180189
         q = red * 0.21147017 - green * 0.52261711 + blue * 0.31114694
