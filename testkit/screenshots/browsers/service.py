@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from testkit.screenshots.errors import ScreenshotError
 
 START_SECONDS = 60.0
 """A server answers within a second; the rest is patience with a loaded machine."""
+PORTS = 3
+"""How many ports are tried where one that was free may be taken by another process meanwhile."""
 _PORT = re.compile(rb"(?:started successfully on port|Listening on 127\.0\.0\.1:)\s*(\d+)")
 _getpid = os.getpid  # tests patch that of the module
 
@@ -29,14 +31,36 @@ class Service:
     server of its parent in a forked child, and leaves browsers behind when the process is killed.
     """
 
-    def __init__(self, path: str, arguments: Sequence[str], *, tells_port: bool = True) -> None:
-        """``arguments`` may have ``{port}`` in them; a server that ``tells_port`` chooses one itself for port 0."""
+    def __init__(
+        self,
+        path: str,
+        arguments: Sequence[str],
+        *,
+        chooses_port: bool = True,
+        port_in: re.Pattern[bytes] | None = _PORT,
+        environment: Mapping[str, str] | None = None,
+        beside: Service | None = None,
+    ) -> None:
+        """Describe a server.
+
+        Args:
+            path: of the program.
+            arguments: its own; ``{port}`` in them stands for the port.
+            chooses_port: whether it finds one itself when it is told 0.
+            port_in: finds the port in what it prints; None for a server that prints nothing.
+            environment: what it needs in its environment.
+            beside: another one that is stopped with it.
+        """
         self.path = path
         self.folder = Path()
         """The browser's own, for all its files; removed at its end."""
         self._arguments = arguments
-        self._tells_port = tells_port
-        self._port = 0
+        self.port = 0
+        """Where it listens."""
+        self._chooses_port = chooses_port
+        self._port_in = port_in
+        self._environment = environment or {}
+        self._beside = beside
         self._keeper = 0
         self._pipe = -1
         self._owner = 0
@@ -44,7 +68,7 @@ class Service:
     @property
     def service_url(self) -> str:
         """The server's address."""
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://127.0.0.1:{self.port}"
 
     def env_path(self) -> str | None:
         """Return nothing: which server is used, the settings say."""
@@ -61,16 +85,25 @@ class Service:
         Raises:
             ScreenshotError: it does not, or ends; the message has what it printed.
         """
-        if self.folder == Path():
+        for chance in reversed(range(1 if self._chooses_port else PORTS)):
+            try:
+                self._start(0 if self._chooses_port else _free_port())
+                return
+            except ScreenshotError:
+                if not chance:
+                    raise
+
+    def _start(self, port: int) -> None:
+        if not self.folder.name:
             self.prepare()
-        port = 0 if self._tells_port else _free_port()
         command = [self.path, *(argument.format(port=port) for argument in self._arguments)]
         reader, writer = os.pipe()
         python = [sys.executable, "-I", "-S", keeper.__file__, str(_getpid()), str(self.folder)]
         log = (os.POSIX_SPAWN_OPEN, 1, str(self._log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         actions = [(os.POSIX_SPAWN_DUP2, reader, 0), log, (os.POSIX_SPAWN_DUP2, 1, 2)]
+        environment = {**os.environ, **self._environment}
         try:
-            self._keeper = os.posix_spawn(python[0], [*python, *command], os.environ, file_actions=actions)
+            self._keeper = os.posix_spawn(python[0], [*python, *command], environment, file_actions=actions)
         except BaseException:
             os.close(writer)
             raise
@@ -78,21 +111,20 @@ class Service:
             os.close(reader)
         self._pipe, self._owner = writer, _getpid()
         try:
-            self._port = self._await_port(port)
+            self.port = self._await_port(port)
         except BaseException:
-            self.stop()
+            self._end()
             raise
 
     def _await_port(self, port: int) -> int:
+        """Return where the server listens, as soon as it does."""
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if port:
+        while time.monotonic() < deadline and self.is_running():
+            if self._port_in is None:
                 with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                     return port
-            elif match := _PORT.search(self._printed()):
+            elif match := self._port_in.search(self._printed()):
                 return int(match[1])
-            if not self.is_running():
-                break
             time.sleep(0.005)
         printed = self._printed().decode(errors="replace").strip()[-2000:]
         raise ScreenshotError(f"{self.path} did not start; it printed: {printed or 'nothing'}")
@@ -114,27 +146,33 @@ class Service:
         with suppress(ChildProcessError):
             if os.waitpid(self._keeper, os.WNOHANG) == (0, 0):
                 return True
-        self._forget()
+        self._keeper = 0
+        self._close_pipe()
         return False
 
     def stop(self) -> None:
         """End the server and the browser, and wait until nothing is left of them; not those of a parent process."""
-        if self._keeper and self._owner == _getpid():
-            with suppress(OSError):
-                os.close(self._pipe)
-            self._pipe = -1
+        self._end()
+        if self._beside is not None:
+            self._beside.stop()
+
+    def _end(self) -> None:
+        if self._owner not in (0, _getpid()):
+            return
+        if self._keeper:
+            self._close_pipe()
             with suppress(ChildProcessError):
                 os.waitpid(self._keeper, 0)
-            self._forget()
-        elif self._owner == 0 and self.folder != Path():
-            shutil.rmtree(self.folder, ignore_errors=True)  # it was never started
+            self._keeper = 0
+        if self.folder.name:
+            shutil.rmtree(self.folder, ignore_errors=True)  # by the keeper, if one was started and lives
+            self.folder = Path()
 
-    def _forget(self) -> None:
-        self._keeper = 0
-        if self._pipe != -1:
+    def _close_pipe(self) -> None:
+        pipe, self._pipe = self._pipe, -1
+        if pipe != -1:
             with suppress(OSError):
-                os.close(self._pipe)
-            self._pipe = -1
+                os.close(pipe)
 
 
 def find_program(given: str, names: Sequence[str], what: str, remedy: str) -> str:
