@@ -92,12 +92,16 @@ def screenshots(arguments: Sequence[str]) -> int:
     Raises:
         TestkitError: it cannot be done.
     """
-    given = screenshots_parser().parse_args(arguments)
+    own, flags = _split(arguments)
+    parser = screenshots_parser()
+    given = parser.parse_args(own)
+    if flags and given.command != "baseline":
+        parser.error(f"{given.command} takes nothing after --")
     if given.command == "baseline":
         from testkit.session.worktree import make_baselines
 
         try:
-            return make_baselines(given.revision, given.labels, _say)
+            return make_baselines(given.revision, given.labels, flags, _say)
         except KeyboardInterrupt:
             return ExitStatus.INTERRUPTED
     folder = results.folder() if given.results is None else given.results
@@ -108,6 +112,12 @@ def screenshots(arguments: Sequence[str]) -> int:
     if given.command == "status":
         return commands.status(folder, _say, everything=given.all)
     return commands.prune(folder, _say, yes=given.yes, run_was_whole=given.run_was_whole)
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what is before the first ``--`` of ``arguments``, and what is after it."""
+    at = list(arguments).index("--") if "--" in arguments else len(arguments)
+    return list(arguments[:at]), list(arguments[at + 1 :])
 
 
 def _say(text: str) -> None:

@@ -25,14 +25,15 @@ class WorktreeError(TestkitError):
     """There is no worktree of that revision to be had."""
 
 
-def make_baselines(revision: str, labels: Sequence[str], say: Callable[[str], None]) -> int:
+def make_baselines(revision: str, labels: Sequence[str], flags: Sequence[str], say: Callable[[str], None]) -> int:
     """Run the tests with screenshots of ``revision`` and let them write baselines here; return the run's exit status.
 
     Whatever stands in the working tree is left alone, changes that are not committed included.
 
     Args:
         revision: a branch, a tag or a commit of this folder's git repository.
-        labels: which tests; all without any. Flags of the run may be among them.
+        labels: which tests; all with screenshots without any.
+        flags: further flags of the run.
         say: is given what is being done, a line each.
 
     Raises:
@@ -46,9 +47,14 @@ def make_baselines(revision: str, labels: Sequence[str], say: Callable[[str], No
         if not place.is_dir():
             raise WorktreeError(f"{revision} has no folder {below}: go to a folder of the project that it has, too")
         say(f"The tests of {revision} ({commit[:10]}) write their baselines into {baselines} …")
-        status = _run(place, labels, _environment(top, tree, baselines))
-        written = len(results.read(place / results.FOLDER))
-    say(f"{written} screenshots of {revision} are in {baselines}. Now run this tree's tests with --with-needle.")
+        status = _run(place, [*(labels or [f"--tag={TAG}"]), *flags], _environment(top, tree, baselines))
+        written = [Path(result.baseline) for result in results.read(place / results.FOLDER)]
+    kept = [path for path in written if path.is_absolute()]  # those below the other tree are told without it
+    say(f"{len(kept)} screenshots of {revision} are in {baselines}. Now run this tree's tests with --with-needle.")
+    if len(kept) < len(written):
+        say(
+            f"{len(written) - len(kept)} others went with the worktree: their tests name a folder of baselines themselves."
+        )
     if status:
         say(
             f"The run of {revision} ended with status {status}: what did not come to its screenshots has no new baseline."
@@ -82,11 +88,10 @@ def _worktree(top: Path, commit: str) -> Iterator[Path]:
             _git("-C", str(top), "worktree", "prune")
 
 
-def _run(place: Path, labels: Sequence[str], environment: dict[str, str]) -> int:
+def _run(place: Path, arguments: Sequence[str], environment: dict[str, str]) -> int:
     """Run the tests in ``place``, and see them end when this process is interrupted."""
     sys.stdout.flush()
-    chosen = [] if any(not label.startswith("-") for label in labels) else [f"--tag={TAG}"]
-    command = [sys.executable, "-m", "testkit", "run", "--with-needle", "--with-save-baseline", *chosen, *labels]
+    command = [sys.executable, "-m", "testkit", "run", "--with-needle", "--with-save-baseline", *arguments]
     # In a process group of its own, so that Ctrl-C comes to it once, by us, and not from the terminal as well.
     process = subprocess.Popen(command, cwd=place, env=environment, stdin=subprocess.DEVNULL, process_group=0)
     try:

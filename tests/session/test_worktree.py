@@ -65,7 +65,9 @@ def test_a_branch_is_compared_with_main_in_two_commands(project, chromium):
     commit(project)
     project.write({"src/colours.py": "COLOUR = 'teal'"})
     path = f"{project.folder / 'src'}:{ROOT}"  # as an editable install has it
-    status, stdout, stderr = run(project, "--from", "main", TMPDIR=str(project.folder.parent), PYTHONPATH=path)
+    status, stdout, stderr = run(
+        project, "--from", "main", "--", "-v", "2", TMPDIR=str(project.folder.parent), PYTHONPATH=path
+    )
     assert (status, stdout.count("1 screenshots of main are in")) == (0, 1), stdout + stderr
     assert [path.name for path in (project.folder / "screenshots" / "baseline").rglob("*.png")] == ["page.png"]
     assert git(project, "status", "--short") == " M src/colours.py\n"
@@ -80,14 +82,14 @@ def test_no_such_revision_and_no_repository_are_errors(project, monkeypatch):
     """What is wrong is said, and what mends it; nothing is left behind."""
     monkeypatch.chdir(project.folder)
     with pytest.raises(WorktreeError, match="not a git repository"):
-        make_baselines("main", [], print)
+        make_baselines("main", [], [], print)
     commit(project)
     for revision in ("nowhere", "main:shop", "--upload-pack=x", ""):
         with pytest.raises(WorktreeError, match=f"^--from {revision}: git knows no such branch, tag or commit here"):
-            make_baselines(revision, [], print)
+            make_baselines(revision, [], [], print)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(WorktreeError, match="needs git"):
-        make_baselines("main", [], print)
+        make_baselines("main", [], [], print)
     monkeypatch.undo()
     assert len(git(project, "worktree", "list").splitlines()) == 1
 
