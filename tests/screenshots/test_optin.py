@@ -92,7 +92,9 @@ RUNNERS: dict[str, Callable[[Project], str]] = {
         project, "pytest", "-rs", "-v", "-s", "-p", "no:cacheprovider", "shop/tests/test_shop.py"
     ),
     # nose2 by itself asks live servers of Django for their URL before there is one, and fails.
-    "nose2": lambda project: by_module(project, "nose2", "-v", *(f"shop.tests.test_shop.{name}" for name in CLASSES[2:])),
+    "nose2": lambda project: by_module(
+        project, "nose2", "-v", *(f"shop.tests.test_shop.{name}" for name in CLASSES[2:])
+    ),
 }
 
 

@@ -44,9 +44,7 @@ def test_what_was_typed_is_what_every_process_of_the_run_has(monkeypatch):
     wanted, found = vars(given[ScreenshotOptions]), vars(options.current())
     assert {**found, "baselines": 0} == {**wanted, "baselines": 0}
     assert found["baselines"] == wanted["baselines"].absolute()
-    assert found["breakpoints"][1] == Breakpoint(
-        320, 540, scale=2, scheme="dark", media="print", reduced_motion=True
-    )
+    assert found["breakpoints"][1] == Breakpoint(320, 540, scale=2, scheme="dark", media="print", reduced_motion=True)
 
 
 def test_what_was_not_typed_is_left_to_the_settings():

@@ -132,7 +132,7 @@ class NeedleMethods(ScreenshotMixin):
         if self.capture and self._is_to_be_captured(name):
             rules = rules._replace(writes_missing=True)
         result = self._judge_view(view, name, "", rules)
-        if has_output and self._last_shot is not None and not rules.saves:
+        if has_output and self._last_shot is not None and result.state not in ("new", "missing"):
             output.write(self._last_shot.image)
             if result.state == "passed" and self.cleanup_on_success:
                 output.remove()
