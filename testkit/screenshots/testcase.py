@@ -88,7 +88,6 @@ class BrowserMixin(OptIn, _Base):
             from testkit.screenshots import liveserver
 
             liveserver.follow(cls)
-            cls.enterClassContext(liveserver.static_files(cls))
         cls._open_browser()
         super().setUpClass()
 
@@ -146,8 +145,12 @@ class BrowserMixin(OptIn, _Base):
             self._pre_setup()
 
     def _callSetUp(self) -> None:
+        if hasattr(self, "server_thread_class"):
+            from testkit.screenshots.liveserver import static_files
+
+            self.enterContext(static_files(type(self)))
         self._begin_in_browser()
-        # The first clean-up is the last one, but for those of who counts the test's queries.
+        # The first clean-up is the last one, but for that of who counts the test's queries.
         self.addCleanup(self._end_in_browser)
         super()._callSetUp()  # type: ignore[misc]
 
