@@ -30,6 +30,7 @@ class ScreenshotsListener:
         tests: Collection[str],
         *,
         is_whole: bool,
+        limited: str = "",
     ) -> None:
         """Listen to one run.
 
@@ -38,12 +39,13 @@ class ScreenshotsListener:
             reports: is given the path of the page, by its title.
             tests: the ids of the collected tests that need a browser.
             is_whole: whether all tests of the project were asked for.
+            limited: where breakpoints were given for this run alone; empty if it has the project's.
         """
         self._publish_measured, self._reports = publish_measured, reports
         self._counts: Counter[str] = Counter()
         self._restarts = 0
         self._left = dict.fromkeys(tests)  # in their order
-        self._is_whole = is_whole
+        self._is_whole, self._limited = is_whole, limited
         self._folder = results.folder().absolute()
 
     def __call__(self, fact: Fact) -> None:
@@ -80,12 +82,14 @@ class ScreenshotsListener:
         gaps = []
         if not self._is_whole:
             gaps.append("it was not of all tests: run them without labels, tags, names or shards")
+        if self._limited:
+            gaps.append(f"it had breakpoints of its own, by {self._limited}")
         if end.interrupted or end.stopped:
             gaps.append(f"it ended early: {end.interrupted or end.stopped}")
         if self._left:
             named, more = list(self._left)[:_NAMED], len(self._left) - _NAMED
             gaps.append(
-                f"{len(self._left)} tests with screenshots were skipped or did not pass: {', '.join(named)}"
+                f"tests with screenshots were skipped or did not pass: {', '.join(named)}"
                 + (f" and {more} more" if more > 0 else "")
             )
         return gaps

@@ -108,7 +108,16 @@ class Listening:
             from testkit.listeners.screenshots import ScreenshotsListener
 
             is_whole = host.is_whole and remembers
-            self._bus.subscribe(ScreenshotsListener(measured, self.reports, in_browser, is_whole=is_whole))
+            sizes = self._options.settings["breakpoints"].origin
+            self._bus.subscribe(
+                ScreenshotsListener(
+                    measured,
+                    self.reports,
+                    in_browser,
+                    is_whole=is_whole,
+                    limited=sizes if sizes.startswith(("--", "TESTKIT_")) else "",
+                )
+            )
         xunit = self._options[XunitOptions]
         if xunit.with_xunit:
             self._bus.subscribe(xunit_listener(xunit))

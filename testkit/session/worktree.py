@@ -50,7 +50,7 @@ def make_baselines(revision: str, labels: Sequence[str], flags: Sequence[str], s
         status = _run(place, [*(labels or [f"--tag={TAG}"]), *flags], _environment(top, tree, baselines))
         written = [Path(result.baseline) for result in results.read(place / results.FOLDER)]
     kept = [path for path in written if path.is_absolute()]  # those below the other tree are told without it
-    say(f"{len(kept)} screenshots of {revision} are in {baselines}. Now run this tree's tests with --with-needle.")
+    say(f"Written: {len(kept)} baselines of {revision}, in {baselines}. Now run this tree's tests with --with-needle.")
     if len(kept) < len(written):
         say(
             f"{len(written) - len(kept)} others went with the worktree: their tests name a folder of baselines themselves."
