@@ -98,26 +98,43 @@ function stopAnimations(root) {
   }
   return isMoving;
 }
+// When a drawn animation ends, in seconds of its drawing; not at all for those that are endless or wait for an event.
+function endOf(element) {
+  const count = element.getAttribute("repeatCount") ?? 1;
+  try {
+    return element.getStartTime() + element.getSimpleDuration() * Number(count);
+  } catch {
+    return NaN;
+  }
+}
+// A browser that is told to leave images still holds these drawings at their beginning, and sets no other time.
+function drawEnd(element) {
+  const target = element.targetElement;
+  const name = element.getAttribute("attributeName");
+  const last = element.getAttribute("values")?.split(";").filter((value) => value.trim()).at(-1);
+  const value = last ?? element.getAttribute("to");
+  if (!target || !name || value === null || element.getAttribute("fill") !== "freeze") return;
+  const before = target.getAttribute(name);
+  target.setAttribute(name, element.localName === "animateTransform" ? `${element.getAttribute("type")}(${value})` : value);
+  undos.push(() => (before === null ? target.removeAttribute(name) : target.setAttribute(name, before)));
+}
+const drawn = new WeakSet();
 function stopDrawings(root) {
   for (const svg of root.querySelectorAll("svg")) {
-    if (svg.ownerSVGElement || svg.animationsPaused()) continue;
-    const moving = svg.querySelectorAll("animate, animateMotion, animateTransform, set");
+    if (svg.ownerSVGElement || drawn.has(svg)) continue;
+    const moving = [...svg.querySelectorAll("animate, animateMotion, animateTransform, set")];
     if (!moving.length) continue;
+    drawn.add(svg);
+    const finite = moving.filter((element) => Number.isFinite(endOf(element)));
     const time = svg.getCurrentTime();
-    let end = 0;
-    for (const element of moving) {
-      const count = element.getAttribute("repeatCount") ?? 1;
-      try {
-        const last = element.getStartTime() + element.getSimpleDuration() * Number(count);
-        if (Number.isFinite(last)) end = Math.max(end, last);
-      } catch {} // it has no beginning yet, or no end
-    }
-    svg.pauseAnimations();
-    svg.setCurrentTime(end);
-    undos.push(() => {
-      svg.setCurrentTime(time);
-      svg.unpauseAnimations();
-    });
+    if (!svg.animationsPaused()) {
+      svg.pauseAnimations();
+      svg.setCurrentTime(Math.max(0, ...finite.map(endOf)));
+      undos.push(() => {
+        svg.setCurrentTime(time);
+        svg.unpauseAnimations();
+      });
+    } else if (time === 0) finite.forEach(drawEnd);
   }
 }
 function stopFilms(root) {
