@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from testkit.core.configuration import configuration_sources
@@ -27,7 +27,9 @@ from testkit.core.options import (
     resolve,
 )
 from testkit.core.readers import boolean, names, one_of
-from testkit.screenshots.viewports import Breakpoint, read_breakpoints
+
+if TYPE_CHECKING:
+    from testkit.screenshots.viewports import Breakpoint
 
 TAG = "screenshots"
 """The tag of all tests that need a browser."""
@@ -65,6 +67,8 @@ def _address(value: Any) -> Address:
 
 
 def _breakpoints(value: Any) -> tuple[Breakpoint, ...]:
+    from testkit.screenshots.viewports import read_breakpoints  # here, as every run begins with this file
+
     if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
         value = ",".join(value)  # a flag may be repeated
     return read_breakpoints(value)
@@ -222,9 +226,12 @@ def _as_text(value: Any) -> str:
         return str(int(value))
     if isinstance(value, Path):
         return str(value.absolute())
-    if isinstance(value, Breakpoint):  # with no more to it than a command line can say
-        motion = "reduced-motion" if value.reduced_motion else ""
-        return f"{value.width}x{value.height}@{value.scale:g} {value.scheme} {value.media} {motion}".rstrip()
     if isinstance(value, tuple):
-        return ",".join(map(_as_text, value))
+        return ",".join(value if all(isinstance(part, str) for part in value) else map(_breakpoint_as_text, value))
     return str(value)
+
+
+def _breakpoint_as_text(one: Breakpoint) -> str:
+    """Return a breakpoint with no more to it than a command line can say."""
+    motion = "reduced-motion" if one.reduced_motion else ""
+    return f"{one.width}x{one.height}@{one.scale:g} {one.scheme} {one.media} {motion}".rstrip()

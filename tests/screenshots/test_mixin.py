@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -206,12 +207,48 @@ def test_facts_and_reports_have_the_images(story):
 
 
 def test_all_can_be_written_anew(story):
-    """--with-save-baseline writes what the browser shows, whatever was there; then all pass, in CI too."""
+    """--with-save-baseline writes what the browser shows, whatever was there."""
     names = ["PagesTest.test_home", "PagesTest.test_gone", "PagesTest.test_pointer"]
     saved = Ran(story.project, *(f"shop.tests.test_shop.{name}" for name in names), "--with-save-baseline")
     assert set(saved.outcomes.values()) == {Outcome.PASSED}
     home = opened(story.project.folder / "screenshots/baseline/chromium-linux/home_800.png")
     assert home.getpixel((5, 2850)) == (0, 0, 255)
-    again = Ran(story.project, *(f"shop.tests.test_shop.{name}" for name in names), CI="true")
-    assert again.status == 0
-    assert "Screenshots: 7 passed" in again.stderr
+
+
+TWICE = """
+from testkit import NeedleTestCase, ResponsiveScreenshotMixin
+
+class TwiceTest(ResponsiveScreenshotMixin, NeedleTestCase):
+    SIZES = [(320, 540)]
+
+    def test_it(self):
+        self.driver.load_html("<p>twice")
+        self.assertResponsive("html", "twice")
+        self.assertScreenshot("p", "once")
+"""
+
+
+def test_each_browser_has_tests_and_baselines_of_its_own(tmp_path, chromium):
+    """TESTKIT["BROWSERS"] runs each test in each browser, in whatever way; ids and folders tell which it was."""
+    project = site(tmp_path / "project", "NAMES = []", TWICE)
+    project.settings("TESTKIT = {'BROWSERS': ['chromium', 'chrome']}")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "google-chrome").symlink_to(chromium.binary)  # another one to whoever looks for it
+    path = f"{programs}:{os.environ['PATH']}"
+    label = "shop.tests.test_shop"
+    new = Ran(project, label, "--parallel=2", PATH=path)
+    ids = {"TwiceTest.test_it", "TwiceTest_chrome.test_it"}
+    assert new.outcomes == dict.fromkeys(ids, Outcome.PASSED)
+    made = {
+        path.relative_to(project.folder / "screenshots/baseline").as_posix()
+        for path in project.folder.rglob("screenshots/baseline/**/*.png")
+    }
+    assert made == {
+        f"{browser}-linux/{name}.png" for browser in ("chromium", "chrome") for name in ("twice_320", "once")
+    }
+    again = project.run(label, "-v2", front="stock", RUN_NEEDLE_TESTS="1", CI="1", PATH=path)
+    assert again.returncode == 0, again.stderr
+    assert {line.split(" ")[1] for line in again.stderr.splitlines() if line.endswith(" ... ok")} == {
+        f"({label}.{id})" for id in ids
+    }

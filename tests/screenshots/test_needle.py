@@ -14,6 +14,7 @@ from PIL import Image
 
 from testkit.core.events import FixtureFinished, Outcome
 from testkit.screenshots import needle
+from testkit.screenshots.errors import ScreenshotError
 from testkit.screenshots.needle import driver as drivers
 from tests.projects import ROOT
 from tests.screenshots.site import HEAD, STYLE, Ran, site
@@ -244,15 +245,18 @@ def test_capture_skips_what_is_there(runs):
     assert "its baseline image already exists" in second.tests["CaptureTest.test_capture"].reason
 
 
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [("netscape", "there is no browser 'netscape'"), ("phantomjs", "Selenium 4 has no driver for PhantomJS")],
-)
-def test_an_unknown_browser_is_an_error(runs, name, told):
+def test_an_unknown_browser_is_an_error(runs):
     """NEEDLE_BROWSER with a name that is none does not mean Firefox, as in Needle: the class fails and says what there is."""
     project = runs[0].project
-    ran = Ran(project, "shop.tests.test_shop.ContractTest", COLOUR="red", NEEDLE_BROWSER=name)
+    ran = Ran(project, "shop.tests.test_shop.ContractTest", COLOUR="red", NEEDLE_BROWSER="netscape")
     assert ran.status == 1
     (problem,) = [one for fact in project.facts() if isinstance(fact, FixtureFinished) for one in fact.problems]
-    assert told in problem.message
+    assert "there is no browser 'netscape'" in problem.message
     assert "chromium" in problem.message
+
+
+@pytest.mark.parametrize("name", ["phantomjs", "opera"])
+def test_browsers_of_needle_that_selenium_has_dropped_say_so(name):
+    """PhantomJS and Opera are no unknown names, and cannot be had."""
+    with pytest.raises(ScreenshotError, match=r"Selenium 4 has no driver for .*: set NEEDLE_BROWSER to one of chromium"):
+        drivers.OWN[name]()
