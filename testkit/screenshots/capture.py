@@ -18,52 +18,63 @@ __all__ = ["Clip", "capture", "rect", "set_viewport"]
 _EDGE = 1e-3
 """Of a pixel: what sums of fractions may be off by."""
 
+# Coordinates are of the outermost page, since that is what pictures are taken of.
 _PLACE = """
 const element = arguments[0];
+const parentOf = (node) => node.assignedSlot ?? node.parentElement ?? node.getRootNode().host;
 let { left, top, right, bottom } = element.getBoundingClientRect();
 const whole = [right - left, bottom - top];
-const parentOf = (node) => node.assignedSlot ?? node.parentElement ?? node.getRootNode().host;
-// What is cut off by containers that clip is not seen, and is no part of the picture.
+// What is cut off by boxes that clip, and by frames, is not seen, and is no part of the picture.
+const cut = (edge, box) => {
+  left = Math.max(left, edge.left + box.clientLeft);
+  top = Math.max(top, edge.top + box.clientTop);
+  right = Math.min(right, edge.left + box.clientLeft + box.clientWidth);
+  bottom = Math.min(bottom, edge.top + box.clientTop + box.clientHeight);
+};
 let position = getComputedStyle(element).position;
 for (let box = parentOf(element); box && position !== "fixed"; box = parentOf(box)) {
+  if (box === document.documentElement || box === document.body) break;
   const style = getComputedStyle(box);
-  if (box === document.documentElement || box === document.scrollingElement || box === document.body) break;
   if (position === "absolute" && style.position === "static" && style.transform === "none") continue;
-  if (style.overflowX !== "visible" || style.overflowY !== "visible") {
-    const edge = box.getBoundingClientRect();
-    left = Math.max(left, edge.left + box.clientLeft);
-    top = Math.max(top, edge.top + box.clientTop);
-    right = Math.min(right, edge.left + box.clientLeft + box.clientWidth);
-    bottom = Math.min(bottom, edge.top + box.clientTop + box.clientHeight);
-  }
+  if (style.overflowX !== "visible" || style.overflowY !== "visible") cut(box.getBoundingClientRect(), box);
   position = style.position;
 }
-let x = left, y = top;
 for (let view = window; view !== view.top; view = view.parent) {
   const frame = view.frameElement;
   if (!frame) return null;
   const edge = frame.getBoundingClientRect();
-  x += edge.left + frame.clientLeft;
-  y += edge.top + frame.clientTop;
+  left += edge.left + frame.clientLeft;
+  right += edge.left + frame.clientLeft;
+  top += edge.top + frame.clientTop;
+  bottom += edge.top + frame.clientTop;
+  cut(edge, frame);
 }
-return [x + top_.scrollX, y + top_.scrollY, right - left, bottom - top, ...whole];
-""".replace("top_", "window.top")
+const { scrollX, scrollY } = window.top;
+return [left + scrollX, top + scrollY, right - left, bottom - top, ...whole];
+"""
 
 _SCROLL = """
 const element = arguments[0];
-const UNDO = Symbol.for("testkit.scrolled");
 const boxes = [];
-for (let box = element; box; box = box.assignedSlot ?? box.parentElement ?? box.getRootNode().host)
-  boxes.push([box, box.scrollLeft, box.scrollTop]);
-const page = [window.scrollX, window.scrollY];
+for (let inner = element; inner; inner = inner.ownerDocument.defaultView.frameElement)
+  for (let box = inner; box; box = box.assignedSlot ?? box.parentElement ?? box.getRootNode().host)
+    boxes.push([box, box.scrollLeft, box.scrollTop]);
+let page = null;
+try {
+  const { scrollX, scrollY } = window.top;
+  page = [scrollX, scrollY];
+} catch {
+  return [false, null]; // a frame of another site
+}
 element.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
-window.scrollTo({ left: page[0], top: page[1], behavior: "instant" });
+window.top.scrollTo({ left: page[0], top: page[1], behavior: "instant" });
 const moved = boxes.filter(([box, left, top]) => box.scrollLeft !== left || box.scrollTop !== top);
-window[UNDO] = () => {
-  delete window[UNDO];
+const SCROLLED = Symbol.for("testkit.scrolled");
+window[SCROLLED] = () => {
+  delete window[SCROLLED];
   for (const [box, left, top] of moved) box.scrollTo({ left, top, behavior: "instant" });
 };
-const place = (() => {PLACE})();
+const place = (function () {PLACE}).apply(null, arguments);
 return [moved.length > 0, place];
 """.replace("PLACE", _PLACE)
 
@@ -104,10 +115,18 @@ def capture(driver: WebDriver, target: WebElement | Clip | None = None, *, full_
 
 
 def rect(driver: WebDriver, element: WebElement) -> Clip:
-    """Return where ``element`` is on the page, as far as it is seen: what :func:`capture` would take."""
+    """Return where ``element`` is on the page, as far as it is seen: what :func:`capture` would take.
+
+    What is not seen at all has no width and height.
+    """
     with speaking(driver):
         place = driver.execute_script(_PLACE, element)
-        return _whole_pixels(driver, _seen(element, place))
+        try:
+            return _whole_pixels(driver, _seen(element, place))
+        except ScreenshotError:
+            if place is None:
+                raise
+            return Clip(max(place[0], 0), max(place[1], 0), 0, 0)
 
 
 def _seen(element: WebElement, place: list[float] | None) -> Clip:

@@ -95,7 +95,9 @@ def _harmless(driver: WebDriver, files: list[PageError]) -> list[PageError]:
     if name_of(driver) in _CHROMIUM:
         history = driver.execute("executeCdpCommand", {"cmd": "Page.getNavigationHistory", "params": {}})["value"]
         not_parts.update(entry["url"].partition("#")[0] for entry in history["entries"])
-    return [error for error in files if error.url in not_parts or _is_foreign(urlsplit(error.url), page)]
+    return [
+        error for error in files if error.url.partition("#")[0] in not_parts or _is_foreign(urlsplit(error.url), page)
+    ]
 
 
 def _is_foreign(url: SplitResult, page: SplitResult) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -47,6 +47,8 @@ class Web:
         self.url = url
         self.asked: Counter[str] = Counter()
         """How often each path was asked for, without its query."""
+        self.headers: list[Mapping[str, str]] = []
+        """Of each request."""
         self.over = threading.Event()
         """Ends what hangs."""
         self._answers: dict[str, Answer] = {}
@@ -83,6 +85,7 @@ def serving() -> Iterator[Web]:
             address = urlsplit(self.path)
             query = parse_qs(address.query, keep_blank_values=True)
             web.asked[address.path] += 1
+            web.headers.append(dict(self.headers))
             if "hang" in query:
                 web.over.wait(HUNG)
             time.sleep(float(query.get("wait", ["0"])[0]))
