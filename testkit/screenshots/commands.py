@@ -12,12 +12,14 @@ from testkit.core.text import visible
 from testkit.screenshots import baselines, options
 from testkit.screenshots.errors import ScreenshotError
 from testkit.screenshots.results import State
-from testkit.screenshots.review.page import note_of, write_page
-from testkit.screenshots.review.shots import Shot, matching, read_shots, target_of
+from testkit.screenshots.review.page import write_page
+from testkit.screenshots.review.shots import APPROVED, FAILING, Shot, matching, read_shots, target_of
 from testkit.screenshots.review.shots import approve as approve_shot
+from testkit.screenshots.review.views import note_of
 from testkit.screenshots.review.wholeness import gaps_of
 
 Say = Callable[[str], None]
+_STATES = (*State, APPROVED)
 _NAMED = 10  # of many things of a kind, in a message
 
 
@@ -67,34 +69,23 @@ def status(folder: Path, say: Say, *, everything: bool = False) -> ExitStatus:
         ScreenshotError: there is no run.
     """
     shots = read_shots(folder)
-    rows = [(_state(shot), shot) for shot in shots]
-    shown = [row for row in rows if everything or row[0] not in ("passed", "approved")]
+    rows = [(shot.state, shot) for shot in shots]
+    shown = [row for row in rows if everything or row[0] not in (State.PASSED, APPROVED)]
     table = [(state, visible(shot.title), shot.browser, _remark(shot)) for state, shot in sorted(shown, key=_order)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     counts = Counter(state for state, _ in rows)
-    say(", ".join(f"{counts[state]} {state}" for state in (*State, "approved") if counts[state]))
+    say(", ".join(f"{counts[state]} {state}" for state in _STATES if counts[state]))
     page = write_page(folder) or folder
-    waiting = sum(_waits(shot) for shot in shots)
+    waiting = sum(counts[state] for state in FAILING)
     if waiting:
         say(f"{_count(waiting, 'screenshot')} to review: {_from_here(page)}, or python -m testkit screenshots review")
     return ExitStatus.TESTS_FAILED if waiting else ExitStatus.PASSED
 
 
-def _state(shot: Shot) -> str:
-    return "approved" if shot.result.state in _UNDECIDED and shot.is_approved else shot.result.state.value
-
-
-_UNDECIDED = (State.CHANGED, State.MISSING, State.FAILED)
-
-
-def _waits(shot: Shot) -> bool:
-    return shot.result.state in _UNDECIDED and not shot.is_approved
-
-
 def _order(row: tuple[str, Shot]) -> tuple[int, str]:
-    return [*State, "approved"].index(row[0]), row[1].result.name
+    return _STATES.index(row[0]), row[1].result.name
 
 
 def _remark(shot: Shot) -> str:

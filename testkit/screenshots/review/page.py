@@ -6,20 +6,15 @@ import atexit
 import base64
 import functools
 import hashlib
-import os
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote
 
 from testkit.core.paths import replacing
-from testkit.core.text import visible
 from testkit.screenshots import results
-from testkit.screenshots.errors import ScreenshotError, UnusableImage
-from testkit.screenshots.png import Size, size_of
-from testkit.screenshots.results import State
+from testkit.screenshots.errors import ScreenshotError
 from testkit.screenshots.review.shots import Shot
+from testkit.screenshots.review.views import counts_of, groups_of, moment_of, readable, view_of
 
 if TYPE_CHECKING:
     from django.template.base import Template
@@ -27,15 +22,6 @@ if TYPE_CHECKING:
 PAGE = "index.html"
 """The name of the page in the folder of the results."""
 _HERE = Path(__file__).parent
-_HEADER_BYTES = 64  # the size stands in the first 24
-_TITLES = {
-    State.CHANGED: "Changed",
-    State.NEW: "New",
-    State.MISSING: "Missing",
-    State.FAILED: "Failed",
-    State.PASSED: "Passed",
-}
-_APPROVED = "approved"
 
 
 class Mode(NamedTuple):
@@ -53,55 +39,6 @@ MODES = (
     Mode("slider", "Slider", "baseline and new image to both sides of a line that you move"),
     Mode("blink", "Blink", "both in turn; a press or Space goes on by hand"),
 )
-
-
-class Picture(NamedTuple):
-    """An image of a shot: ``before``, ``new`` or ``diff``."""
-
-    kind: str
-    src: str
-    width: int
-    height: int
-    alt: str
-
-
-class ShotView(NamedTuple):
-    """What the template shows of a shot; sizes in the image's own pixels."""
-
-    id: str
-    label: str
-    browser: str
-    state: str
-    title: str
-    title_text: str
-    note: str
-    message: str
-    text: str
-    pictures: tuple[Picture, ...]
-    width: int
-    height: int
-    top: int | None
-    bottom: int | None
-    comparable: bool
-    approvable: bool
-
-
-class Group(NamedTuple):
-    """All shots of a name."""
-
-    name: str
-    tests: tuple[str, ...]
-    shots: tuple[ShotView, ...]
-    approvable: int
-
-
-class Count(NamedTuple):
-    """How many shots are in a state, and whether they are shown at first."""
-
-    state: str
-    title: str
-    number: int
-    shown: bool
 
 
 def write_page(folder: Path | None = None) -> Path | None:
@@ -148,22 +85,19 @@ def render(shots: Sequence[Shot], *, served: bool = False) -> str:
     from django.template import Context
     from django.utils.safestring import mark_safe
 
-    views = [_view(shot, served=served) for shot in shots]
-    css, js = _asset("page.css"), _asset("page.js")
+    views = [view_of(shot, served=served) for shot in shots]
     context = {
         "served": served,
         "policy": policy(served=served),
-        "css": mark_safe(css),
-        "js": mark_safe(js),
+        "css": mark_safe(_asset("page.css")),
+        "js": mark_safe(_asset("page.js")),
         "modes": MODES,
-        "project": _readable(Path.cwd().name),
-        "at": datetime.fromtimestamp(max(shot.result.at for shot in shots), UTC).isoformat(timespec="seconds")
-        if shots
-        else "",
+        "project": readable(Path.cwd().name),
+        "at": moment_of(shots),
         "waiting": sum(view.approvable for view in views),
         "several_browsers": len({view.browser for view in views}) > 1,
-        "counts": list(_counts(views)),
-        "groups": _groups(shots, views),
+        "counts": counts_of(views),
+        "groups": groups_of(shots, views),
     }
     return str(_template().render(Context(context, use_l10n=False, use_tz=False)))
 
@@ -194,121 +128,9 @@ def _asset(name: str) -> str:
 def _template() -> Template:
     from django.template import Engine
 
-    return Engine(autoescape=True).from_string(_asset("page.html"))
+    lines = _asset("page.html").splitlines()  # a large part of a large page would be the indentation
+    return Engine(autoescape=True).from_string("\n".join(filter(None, map(str.strip, lines))))
 
 
 def _hash_of(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _readable(text: str) -> str:
-    """Return ``text`` without what turns the direction of writing or cannot be seen: names come from tests."""
-    return "".join(char if char.isprintable() or char == "\n" else visible(ascii(char)[1:-1]) for char in text)
-
-
-def _counts(views: Sequence[ShotView]) -> Iterator[Count]:
-    numbers = {state: sum(view.state == state for view in views) for state in (*State, _APPROVED)}
-    for state, title in _TITLES.items():
-        yield Count(state, title, numbers[state], state is not State.PASSED)
-    if numbers[_APPROVED]:
-        yield Count(_APPROVED, "Approved", numbers[_APPROVED], False)
-
-
-def _groups(shots: Sequence[Shot], views: Sequence[ShotView]) -> list[Group]:
-    """Return the shots by their names: first the names that need a look, each kind by the alphabet."""
-    by_name: dict[str, list[tuple[Shot, ShotView]]] = {}
-    for pair in zip(shots, views, strict=True):
-        by_name.setdefault(pair[0].result.name, []).append(pair)
-    groups = []
-    for name, pairs in by_name.items():
-        pairs.sort(key=lambda pair: pair[1].browser)  # within a browser they keep the order of the breakpoints
-        tests = tuple(dict.fromkeys(_readable(shot.result.test) for shot, _ in pairs if shot.result.test))
-        members = tuple(view for _, view in pairs)
-        groups.append(Group(_readable(name), tests, members, sum(view.approvable for view in members)))
-    return sorted(groups, key=lambda group: (all(shot.state == State.PASSED for shot in group.shots), group.name))
-
-
-def _view(shot: Shot, *, served: bool) -> ShotView:
-    result = shot.result
-    approvable = shot.can_be_approved
-    was_approved = result.state in (State.CHANGED, State.MISSING, State.FAILED) and shot.is_approved
-    label = _readable(result.label) or f"{result.width} × {result.height}"
-    browser = _readable(shot.browser)
-    title_text = f"{_readable(result.name)} {label}" + (f" in {browser}" if browser else "")
-    pictures = tuple(_pictures(shot, title_text, served=served))
-    width = max([1, *(picture.width for picture in pictures)])
-    height = max([1, *(picture.height for picture in pictures)])
-    top, bottom = _rows_of_change(shot)
-    kinds = {picture.kind for picture in pictures}
-    note = note_of(shot)
-    return ShotView(
-        id=shot.id,
-        label=label,
-        browser=browser,
-        state=_APPROVED if was_approved else result.state.value,
-        title="Approved" if was_approved else _TITLES[result.state],
-        title_text=title_text,
-        note=note,
-        message="" if note and result.state is State.CHANGED else _readable(result.message),
-        text=f"{title_text} {_readable(result.test)}".lower(),
-        pictures=pictures,
-        width=width,
-        height=height,
-        top=top,
-        bottom=bottom,
-        comparable={"before", "new"} <= kinds,
-        approvable=approvable,
-    )
-
-
-def note_of(shot: Shot) -> str:
-    """Say in a few words how much changed; empty if nothing is known of that."""
-    result = shot.result
-    before, new = shot.image("before"), shot.image("new")
-    if before and new:
-        sizes = [_size_of(path, otherwise=Size(result.width, result.height)) for path in (before, new)]
-        if sizes[0] != sizes[1]:
-            return f"{sizes[0]} → {sizes[1]}"
-    if not (result.changed and result.total):
-        return ""
-    share = 100 * result.changed / result.total
-    pixels = f"{result.changed:,} pixel{'' if result.changed == 1 else 's'}"
-    return f"{pixels}, {'under 0.01' if share < 0.01 else format(share, '.2f')} %"
-
-
-def _rows_of_change(shot: Shot) -> tuple[int | None, int | None]:
-    result = shot.result
-    return (result.top, result.bottom) if 0 <= result.top < result.bottom else (None, None)
-
-
-def _pictures(shot: Shot, title: str, *, served: bool) -> Iterator[Picture]:
-    """Yield the images there are; those of a shot that passed are its baseline, which is not in the folder."""
-    result = shot.result
-    size = Size(max(result.width, 1), max(result.height, 1))
-    if result.state is State.PASSED:
-        src = f"images/{shot.id}-baseline.png" if served else _url(os.path.relpath(shot.baseline, shot.folder))
-        yield Picture("before", src, *size, f"Baseline of {title}")
-        return
-    alternatives = {
-        "before": f"Baseline of {title}",
-        "new": f"New image of {title}",
-        "diff": f"What changed in {title}",
-    }
-    for kind, alternative in alternatives.items():
-        path = shot.image(kind)
-        if path is not None:
-            src = f"images/{shot.id}-{kind}.png" if served else _url(os.path.relpath(path, shot.folder.resolve()))
-            yield Picture(kind, src, *_size_of(path, otherwise=size), alternative)
-
-
-def _url(path: str) -> str:
-    return quote(path.replace(os.sep, "/"), errors="surrogateescape")
-
-
-def _size_of(path: Path, *, otherwise: Size) -> Size:
-    """Return the size that the header of the file tells, for the page's layout."""
-    try:
-        with open(path, "rb") as file:
-            return size_of(file.read(_HEADER_BYTES), str(path))
-    except (OSError, UnusableImage):
-        return otherwise

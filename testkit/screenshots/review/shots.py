@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,10 @@ from testkit.screenshots import results
 from testkit.screenshots.errors import ScreenshotError
 from testkit.screenshots.png import size_of
 from testkit.screenshots.results import Result, State
+
+APPROVED = "approved"
+"""What a screenshot is called that failed its test, and whose new image is its baseline by now."""
+FAILING = (State.CHANGED, State.MISSING, State.FAILED)
 
 
 class Shot(NamedTuple):
@@ -61,6 +66,11 @@ class Shot(NamedTuple):
             return False
 
     @property
+    def state(self) -> str:
+        """The state of its result, or :data:`APPROVED`."""
+        return APPROVED if self.result.state in FAILING and self.is_approved else self.result.state.value
+
+    @property
     def can_be_approved(self) -> bool:
         """Whether there is a new image that is not the baseline."""
         return bool(self.result.new and self.result.baseline) and not self.is_approved
@@ -73,9 +83,16 @@ class Shot(NamedTuple):
         if kind == "baseline":
             return self.baseline if self.baseline.suffix == ".png" and self.baseline.is_file() else None
         image = {"new": self.result.new, "before": self.result.before, "diff": self.result.diff}[kind]
-        folder = self.folder.resolve()
-        path = (folder / image).resolve()
-        return path if image and path.is_relative_to(folder) and path.is_file() else None
+        if not image:
+            return None
+        folder = _real(self.folder)
+        path = os.path.realpath(os.path.join(folder, image))
+        return Path(path) if path.startswith(folder + os.sep) and os.path.isfile(path) else None
+
+
+@functools.lru_cache(maxsize=8)
+def _real(folder: Path) -> str:
+    return os.path.realpath(folder)
 
 
 def read_shots(folder: Path | None = None) -> list[Shot]:
