@@ -55,8 +55,17 @@ class OptIn:
         if "tags" in vars(cls):  # else they are inherited, together with what a decorator adds later on
             cls.tags = frozenset(cls.tags) | {TAG}
         if not cls.browser and _is_collected(cls):
+            _have_page_written()
             for browser in browsers()[1:]:
                 _put_beside(cls, browser)
+
+
+def _have_page_written() -> None:
+    """Have the review page written at the exit of this process, which collects tests that are wanted."""
+    if is_wanted():
+        from testkit.screenshots.review.page import write_page_at_exit
+
+        write_page_at_exit()
 
 
 def _is_collected(cls: type) -> bool:

@@ -252,3 +252,5 @@ def test_each_browser_has_tests_and_baselines_of_its_own(tmp_path, chromium):
     assert {line.split(" ")[1] for line in again.stderr.splitlines() if line.endswith(" ... ok")} == {
         f"({label}.{id})" for id in ids
     }
+    page = (project.folder / "reports/screenshots/index.html").read_text()
+    assert (page.count('class="shot"'), page.count('data-state="new"')) == (4, 0)  # also under a stock runner

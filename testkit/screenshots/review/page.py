@@ -68,7 +68,8 @@ def write_page(folder: Path | None = None) -> Path | None:
 def write_page_at_exit() -> None:
     """Let this process write the page when it ends: for runners that tell nobody of their end.
 
-    To be called where tests are collected as well: a parallel run's workers are ended without a word.
+    To be called where tests are collected as well: a parallel run's workers are ended without a word. Where the page
+    was written since the last comparison, as by testkit's own runner, nothing is left to do.
     """
     atexit.register(_write_if_newer, results.folder())  # by now: tests go to other folders
 
