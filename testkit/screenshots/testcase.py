@@ -52,7 +52,6 @@ class BrowserMixin(OptIn, _Base):
     viewport_height: ClassVar[int] = 768
 
     _shared_driver: ClassVar[Any] = None
-    _page_errors_told: Sequence[PageError] = ()
 
     # The browser
 
@@ -157,7 +156,6 @@ class BrowserMixin(OptIn, _Base):
     def _begin_in_browser(self) -> None:
         cls = type(self)
         self._open_requests()
-        self._page_errors_told = ()
         if not cls._is_own():
             cls.driver = cls.get_web_driver()  # perhaps another one by now
         if cls.fresh_context and not cls._is_own():
@@ -166,7 +164,10 @@ class BrowserMixin(OptIn, _Base):
             fresh(cls.driver)
             cls.set_viewport_size(cls.viewport_width, cls.viewport_height)
         self._freeze()
-        self._collect_page_errors()  # those of whoever was here before
+        # What went wrong before this test is not its fault.
+        self._collect_page_errors()
+        if (requests := self._requests()) is not None:
+            requests.take_failures()
 
     def _freeze(self) -> None:
         at = self.freeze_time if self.freeze_time is not None else options.current().freeze_time

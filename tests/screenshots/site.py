@@ -44,6 +44,7 @@ class Ran:
 
     def __init__(self, project: Project, *arguments: str, **options: Any) -> None:
         self.project = project
+        options.setdefault("timeout", 240)  # seconds; browsers take their time where others compute as well
         done = project.run("--with-needle", *arguments, **options)
         self.status, self.stdout, self.stderr = done.returncode, done.stdout, done.stderr
 

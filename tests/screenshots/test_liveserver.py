@@ -76,8 +76,8 @@ def test_a_stream_is_answered_until_its_last_part():
     thread, answer = ask(requests, stream)
     with pytest.raises(RequestsHang, match=r"GET /slow/\?page=2 is still being answered"):
         requests.close(0.2)
+    requests.close(20)  # it is told once
     gate.set()
-    requests.close(20)
     thread.join(20)
     assert answer == [b"200 OK", b"first", b"second"]
 

@@ -45,7 +45,7 @@ class NeedleMethods(ScreenshotMixin):
     def setUpClass(cls) -> None:
         if os.environ.get("NEEDLE_CAPTURE"):
             cls.capture = True
-        if os.environ.get("NEEDLE_SAVE_BASELINE"):
+        if options.current().with_save_baseline:  # or NEEDLE_SAVE_BASELINE
             cls.save_baseline = True
         if os.environ.get("NEEDLE_CLEANUP_ON_SUCCESS"):
             cls.cleanup_on_success = True
