@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from testkit.screenshots.browsers.kinds import (
     KINDS,
@@ -48,6 +49,7 @@ __all__ = [
     "state_of",
 ]
 
+T = TypeVar("T")
 SCRIPT_SECONDS = 600
 """How long a script may take: those that wait for a page have a limit of their own."""
 _getpid = os.getpid  # tests patch that of the module
@@ -71,22 +73,22 @@ def start(settings: Settings, mixin: type | None = None) -> WebDriver:
         raise ScreenshotError(
             f"screenshots need Selenium ({error}): pip install 'django-testkit[screenshots]'"
         ) from error
+    from testkit.screenshots.browsers.composing import without_account
     from testkit.screenshots.settle import watch
 
     try:
         driver = kind.start(settings, mixin)
     except (WebDriverException, HTTPError, OSError) as error:
-        where = f" by {_without_secrets(settings.url)}" if settings.url else ""
-        raise ScreenshotError(f"the browser {settings.kind} did not start{where}: {str(error).strip()}") from error
+        where = f" by {without_account(settings.url)}" if settings.url else ""
+        raise ScreenshotError(f"the browser {settings.kind} did not start{where}: {_reason(error)}") from error
     driver.set_script_timeout(SCRIPT_SECONDS)
     watch(driver)
     return driver
 
 
-def _without_secrets(url: str) -> str:
-    """Return ``url`` without its user and password."""
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+def _reason(error: Exception) -> str:
+    """Return what an exception says, without the addresses in the code of its server."""
+    return str(getattr(error, "msg", None) or error).strip()
 
 
 def shared(settings: Settings, mixin: type | None = None) -> WebDriver:
@@ -134,8 +136,8 @@ def fresh(driver: WebDriver) -> None:
     with speaking(driver):
         _close_other_windows(driver)
         if not state.is_clean:
-            if driver.current_url != "about:blank":
-                _leave_page(driver)
+            if _despite_alerts(lambda: driver.current_url) != "about:blank":
+                _despite_alerts(lambda: driver.get("about:blank"))
             kind.clear(driver)
             with suppress(Exception):  # not every kind has logs
                 driver.execute("getLog", {"type": "browser"})
@@ -146,13 +148,14 @@ def fresh(driver: WebDriver) -> None:
     state.is_clean = True
 
 
-def _leave_page(driver: WebDriver) -> None:
+def _despite_alerts(action: Callable[[], T]) -> T:
+    """Return what ``action`` does; it is done again where an alert that a page has opened was in the way; the driver has dismissed it then."""
     from selenium.common.exceptions import UnexpectedAlertPresentException
 
     try:
-        driver.get("about:blank")
-    except UnexpectedAlertPresentException:  # which has dismissed the alert
-        driver.get("about:blank")
+        return action()
+    except UnexpectedAlertPresentException:
+        return action()
 
 
 def _close_other_windows(driver: WebDriver) -> None:
@@ -161,7 +164,7 @@ def _close_other_windows(driver: WebDriver) -> None:
         raise BrowserDied(f"the browser ({name_of(driver)}) has no window any more")
     for handle in handles[1:]:
         driver.switch_to.window(handle)
-        driver.close()
+        _despite_alerts(driver.close)
     # Also out of a frame, and where the test has closed the window that it was in.
     driver.switch_to.window(handles[0])
 

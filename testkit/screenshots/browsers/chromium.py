@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from testkit.screenshots.browsers.composing import compose
+from testkit.screenshots.browsers.composing import compose, connect
 from testkit.screenshots.browsers.kinds import Clip, Settings, State, state_of
-from testkit.screenshots.browsers.service import Service, find_program
+from testkit.screenshots.browsers.service import Service, find_program, free_memory
 from testkit.screenshots.viewports import Breakpoint
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ ARGUMENTS = (
     "--disable-lcd-text",
     # An image is drawn with the frame that it belongs to, and not when its decoding is done.
     "--disable-checker-imaging",
+    # All of a picture is drawn anew: edges that are drawn in part, where something moved, differ by a shade.
+    "--disable-partial-raster",
     # Images that move show their first picture; what is outside of the viewport is painted, so that a shot of it need
     # not change the viewport, which pages would notice.
     "--blink-settings=imageAnimationPolicy=2,mainFrameClipsContent=false",
@@ -42,8 +45,7 @@ ARGUMENTS = (
     "--disable-renderer-backgrounding",
     "--disable-backgrounding-occluded-windows",
     "--disable-background-timer-throttling",
-    # What sites store is kept in memory, and thrown away in a tenth of the time; a page that is left is gone, in a third.
-    "--incognito",
+    # A page that is left is gone, which takes a third of the time.
     "--disable-back-forward-cache",
     # Nothing but the pages under test is loaded.
     "--disable-background-networking",
@@ -60,11 +62,9 @@ ARGUMENTS = (
     "--disable-gpu",
     "--window-size=1024,800",
 )
-_PREFERENCES = {"profile.cookie_controls_mode": 0}
-"""As in a window that is not incognito, where frames of other sites have their cookies."""
 _STORED = "cookies,local_storage,indexeddb,cache_storage,service_workers,file_systems,interest_groups,shared_storage,storage_buckets"
 """All but compiled shaders, which take the most time and are not seen."""
-_SMALL_SHARED_MEMORY = 256 << 20
+_LITTLE = 256 << 20
 _PROBE = "data:text/html,<body style='margin:0;height:9000px;background:linear-gradient(red,blue)'>"
 
 
@@ -75,13 +75,12 @@ def start(settings: Settings, mixin: type | None) -> WebDriver:
     is_edge = settings.kind == "edge"
     options: ChromiumOptions = webdriver.EdgeOptions() if is_edge else webdriver.ChromeOptions()
     for argument in (*_arguments(settings), *settings.arguments):
-        options.add_argument("--inprivate" if is_edge and argument == "--incognito" else argument)
-    options.add_experimental_option("prefs", _PREFERENCES)
+        options.add_argument(argument)
     options.set_capability("ms:loggingPrefs" if is_edge else "goog:loggingPrefs", {"browser": "ALL"})
     if settings.url:
         if settings.binary:
             options.binary_location = settings.binary
-        driver: WebDriver = compose(mixin, webdriver.Remote)(command_executor=settings.url, options=options)
+        driver = connect(mixin, settings.url, options)
     else:
         browsers, servers = _PROGRAMS[settings.kind]
         remedy = _REMEDY[settings.kind]
@@ -102,19 +101,12 @@ def _arguments(settings: Settings) -> list[str]:
     arguments = list(ARGUMENTS)
     if settings.headless:
         arguments.append("--headless=new")
-    if not settings.url and hasattr(os, "geteuid") and os.geteuid() == 0:
+    is_here = not settings.url or urlsplit(settings.url).hostname in ("127.0.0.1", "::1", "localhost")
+    if is_here and hasattr(os, "geteuid") and os.geteuid() == 0:
         arguments.append("--no-sandbox")  # which root cannot have
-    if _shared_memory() < _SMALL_SHARED_MEMORY:
+    if free_memory() < _LITTLE:
         arguments.append("--disable-dev-shm-usage")  # containers have 64 MB, and tall pages crash on that
     return arguments
-
-
-def _shared_memory() -> int:
-    try:
-        found = os.statvfs("/dev/shm")
-    except OSError:
-        return _SMALL_SHARED_MEMORY
-    return found.f_frsize * found.f_blocks
 
 
 def _paints_beyond(driver: WebDriver, state: State) -> bool:
@@ -136,8 +128,8 @@ def cdp(driver: WebDriver, command: str, **parameters: Any) -> Any:
 
 def clear(driver: WebDriver) -> None:
     """Throw away cookies, storage, workers, caches and permissions of all sites."""
-    # A new context by Target.createBrowserContext would be the cleaner way; it needs a websocket, and its window ten times
-    # as long as this.
+    # A new context by Target.createBrowserContext would be the cleaner way; it needs a websocket, and its window takes
+    # five times as long as this. In one that is incognito this would be faster still, but nothing could be permitted.
     cdp(driver, "Storage.clearDataForOrigin", origin="*", storageTypes=_STORED)
     cdp(driver, "Network.clearBrowserCache")
     cdp(driver, "Browser.resetPermissions")

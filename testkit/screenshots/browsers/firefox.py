@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from testkit.screenshots.browsers.composing import compose
+from testkit.screenshots.browsers.composing import compose, connect
 from testkit.screenshots.browsers.kinds import Clip, Settings, state_of
 from testkit.screenshots.browsers.pieces import cut_out
 from testkit.screenshots.browsers.service import Service, find_program
@@ -68,7 +68,7 @@ def start(settings: Settings, mixin: type | None) -> WebDriver:
     if settings.url:
         if settings.binary:
             options.binary_location = settings.binary
-        driver: WebDriver = compose(mixin, webdriver.Remote)(command_executor=settings.url, options=options)
+        driver = connect(mixin, settings.url, options)
     else:
         options.binary_location = find_program(
             settings.binary, ("firefox", "firefox-esr"), "the browser firefox", _REMEDY

@@ -18,7 +18,7 @@ _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, prctl(2)
 
 
 def main(user: int, folder: str, command: list[str]) -> None:
-    """Run ``command`` until it ends, standard input does, or the process ``user`` is gone; then leave nothing of it."""
+    """Run ``command`` until it ends, ``user`` is gone, or something comes by standard input; then leave nothing of it."""
     with suppress(PermissionError):  # it leads one already
         os.setsid()  # Ctrl+C is for the run, which tells when it has ended its tests
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -55,7 +55,7 @@ def _adopt_orphans() -> None:
 
 
 def _wait(user: int, server: int) -> None:
-    """Wait for the end of either process, or of standard input, by which ``user`` says that it is done."""
+    """Wait for the end of either process, or for standard input, by which ``user`` says that it is done."""
     watched = [0]
     if hasattr(os, "pidfd_open"):
         try:

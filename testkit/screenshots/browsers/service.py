@@ -12,12 +12,18 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from testkit.screenshots.browsers import keeper
 from testkit.screenshots.errors import ScreenshotError
 
 START_SECONDS = 60.0
 """A server answers within a second; the rest is patience with a loaded machine."""
+MEMORY = "/dev/shm"
+PLENTY = 2 << 30
+"""Bytes of which a browser's folder takes no part that others would miss; it grows to some 50 MB."""
+LONGEST = 40
+"""Characters that the path of the folder for temporary files may have."""
 PORTS = 3
 """How many ports are tried where one that was free may be taken by another process meanwhile."""
 _PORT = re.compile(rb"(?:started successfully on port|Listening on 127\.0\.0\.1:)\s*(\d+)")
@@ -76,7 +82,7 @@ class Service:
 
     def prepare(self) -> Path:
         """Make the browser's folder, and return it."""
-        self.folder = Path(tempfile.mkdtemp(prefix="testkit-browser-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="testkit-browser-", dir=_parent()))
         return self.folder
 
     def start(self) -> None:
@@ -97,47 +103,38 @@ class Service:
         if not self.folder.name:
             self.prepare()
         command = [self.path, *(argument.format(port=port) for argument in self._arguments)]
-        reader, writer = os.pipe()
         python = [sys.executable, "-I", "-S", keeper.__file__, str(_getpid()), str(self.folder)]
-        log = (os.POSIX_SPAWN_OPEN, 1, str(self._log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        actions = [(os.POSIX_SPAWN_DUP2, reader, 0), log, (os.POSIX_SPAWN_DUP2, 1, 2)]
-        environment = {**os.environ, **self._environment}
-        try:
-            self._keeper = os.posix_spawn(python[0], [*python, *command], environment, file_actions=actions)
-        except BaseException:
-            os.close(writer)
-            raise
-        finally:
-            os.close(reader)
-        self._pipe, self._owner = writer, _getpid()
-        try:
-            self.port = self._await_port(port)
-        except BaseException:
-            self._end()
-            raise
+        reader, self._pipe = os.pipe()
+        self._owner = _getpid()
+        with os.fdopen(reader, "rb"), open(self.folder / "driver.log", "w+b") as log:
+            actions = [
+                (os.POSIX_SPAWN_DUP2, reader, 0),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
+            ]
+            environment = {**os.environ, **self._environment}
+            try:
+                self._keeper = os.posix_spawn(python[0], [*python, *command], environment, file_actions=actions)
+                self.port = self._await_port(port, log)
+            except BaseException:
+                self._end()
+                raise
 
-    def _await_port(self, port: int) -> int:
-        """Return where the server listens, as soon as it does."""
+    def _await_port(self, port: int, log: BinaryIO) -> int:
+        """Return where the server listens, as soon as it does, by what it prints to ``log``."""
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.is_running():
+        is_running, printed = True, b""
+        while time.monotonic() < deadline and is_running:
+            is_running = self.is_running()  # before what it printed last is read
+            printed += os.pread(log.fileno(), 1 << 16, len(printed))
             if self._port_in is None:
                 with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
                     return port
-            elif match := self._port_in.search(self._printed()):
+            elif match := self._port_in.search(printed):
                 return int(match[1])
             time.sleep(0.005)
-        printed = self._printed().decode(errors="replace").strip()[-2000:]
-        raise ScreenshotError(f"{self.path} did not start; it printed: {printed or 'nothing'}")
-
-    @property
-    def _log(self) -> Path:
-        return self.folder / "driver.log"
-
-    def _printed(self) -> bytes:
-        try:
-            return self._log.read_bytes()
-        except OSError:
-            return b""
+        text = printed.decode(errors="replace").strip()[-2000:]
+        raise ScreenshotError(f"{self.path} did not start; it printed: {text or 'nothing'}")
 
     def is_running(self) -> bool:
         """Return whether the server runs still."""
@@ -172,7 +169,26 @@ class Service:
         pipe, self._pipe = self._pipe, -1
         if pipe != -1:
             with suppress(OSError):
+                os.write(pipe, b"\n")  # its end alone says nothing: processes that were forked have it open, too
+            with suppress(OSError):
                 os.close(pipe)
+
+
+def _parent() -> str | None:
+    """Return where a browser's folder is made; None for where temporary files are."""
+    if free_memory() > PLENTY:
+        return MEMORY  # to throw away what sites have stored takes a third of the time there
+    # Browsers keep sockets in it, whose paths must be shorter than 108 bytes.
+    return "/tmp" if len(tempfile.gettempdir()) > LONGEST else None
+
+
+def free_memory() -> int:
+    """Return how many bytes of shared memory are free: 64 MB in many containers; plenty, where there is no such thing."""
+    try:
+        found = os.statvfs(MEMORY)
+    except OSError:
+        return PLENTY
+    return found.f_frsize * found.f_bavail
 
 
 def find_program(given: str, names: Sequence[str], what: str, remedy: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from glob import glob
 from typing import TYPE_CHECKING
 
-from testkit.screenshots.browsers.composing import compose
+from testkit.screenshots.browsers.composing import compose, connect
 from testkit.screenshots.browsers.kinds import Clip, Settings, state_of
 from testkit.screenshots.browsers.pieces import cut_out
 from testkit.screenshots.browsers.service import Service, find_program
@@ -39,7 +40,7 @@ def start(settings: Settings, mixin: type | None) -> WebDriver:
     for argument in ("--automation", *settings.arguments):
         options.add_argument(argument)
     if settings.url:
-        driver: WebDriver = compose(mixin, webdriver.Remote)(command_executor=settings.url, options=options)
+        driver = connect(mixin, settings.url, options)
     else:
         options.binary_location = find_program(options.binary_location, (), "the browser MiniBrowser", _REMEDY)
         path = find_program(settings.driver, ("WebKitWebDriver",), "the WebDriver server of WebKitGTK", _REMEDY)
@@ -48,7 +49,10 @@ def start(settings: Settings, mixin: type | None) -> WebDriver:
         service = Service(
             path, ["--port={port}"], chooses_port=False, port_in=None, environment=environment, beside=screen
         )
-        driver = compose(mixin, webdriver.WebKitGTK)(options=options, service=service)
+        with warnings.catch_warnings():
+            # Selenium warns of its own way to connect to this driver.
+            warnings.filterwarnings("ignore", "setting remote_server_addr", DeprecationWarning)
+            driver = compose(mixin, webdriver.WebKitGTK)(options=options, service=service)
     state = state_of(driver)
     state.settings = settings
     state.is_clean = True
