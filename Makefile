@@ -27,7 +27,7 @@ test: test-env ## Run the whole suite (PostgreSQL, MariaDB and Chromium come fro
 	$(BIN)/python -m pytest tests -n 2 $(addprefix --without=,$(WITHOUT)) $(ARGS)
 
 test-env: ## Prepare all that make test needs, and run nothing
-	@tools/venv.sh base test
+	@tools/venv.sh base test needle
 	@tools/packages.sh $(filter-out $(WITHOUT),chromium postgresql mariadb)
 ifeq ($(filter mariadb,$(WITHOUT)),)
 	@tools/venv.sh mysql || echo 'mysqlclient could not be built: the MariaDB tests cannot run.'

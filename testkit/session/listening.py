@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +20,7 @@ from testkit.listeners.console import ConsoleOptions, console_listener
 from testkit.listeners.durations import DurationsListener
 from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.queries.options import QueryOptions
+from testkit.screenshots.options import ScreenshotOptions
 from testkit.selection import durations
 from testkit.selection.durations import Durations
 from testkit.session.host import Host
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from testkit.coverage.routes.base import Base
     from testkit.listeners.budgets import BudgetsListener
     from testkit.listeners.routes import RoutesListener
+    from testkit.listeners.screenshots import ScreenshotsListener
 
 Measured = Callable[[str, Mapping[str, Any]], None]
 
@@ -71,6 +73,7 @@ class Listening:
         stack: ExitStack,
         *,
         is_parallel: bool,
+        in_browser: Collection[str],
         remembers: bool,
         measured: Measured,
         notice: Callable[[str], None],
@@ -81,6 +84,7 @@ class Listening:
             run: the id of the run.
             stack: closes what is open.
             is_parallel: whether the run forks, which goes with no thread.
+            in_browser: the ids of the tests that need a browser.
             remembers: whether the durations of this run are for later ones.
             measured: publishes what a listener measured.
             notice: tells the user what is no fact.
@@ -97,6 +101,8 @@ class Listening:
         if self._options[RouteOptions].has_routes:
             self._routes = self._routes_listener(measured, is_part=not remembers)
             self._bus.subscribe(self._routes)
+        if self._options[ScreenshotOptions].with_needle and not self._host.parts:
+            self._bus.subscribe(self._screenshots_listener(measured, in_browser, is_part=not remembers))
         xunit = self._options[XunitOptions]
         if xunit.with_xunit:
             self._bus.subscribe(xunit_listener(xunit))
@@ -136,6 +142,20 @@ class Listening:
             is_whole=self._host.is_whole,
             is_part=is_part,
             parts=self._host.parts,
+        )
+
+    def _screenshots_listener(
+        self, measured: Measured, tests: Collection[str], *, is_part: bool
+    ) -> ScreenshotsListener:
+        from testkit.listeners.screenshots import ScreenshotsListener
+
+        sizes = self._options.settings["breakpoints"].origin
+        return ScreenshotsListener(
+            measured,
+            self.reports,
+            tests,
+            is_whole=self._host.is_whole and not is_part,
+            limited=sizes if sizes.startswith(("--", "TESTKIT_")) else "",
         )
 
     def _routes_listener(self, measured: Measured, *, is_part: bool) -> RoutesListener:

@@ -27,6 +27,7 @@ from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions
 from testkit.listeners.xunit import XunitOptions
 from testkit.queries.options import QueryOptions
+from testkit.screenshots.options import ScreenshotOptions, from_needle
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import ShardOptions
 
@@ -70,6 +71,7 @@ GROUPS: tuple[type[OptionGroup], ...] = (
     CoverageOptions,
     RouteOptions,
     QueryOptions,
+    ScreenshotOptions,
     DatabaseOptions,
     CheckOptions,
     GuardOptions,
@@ -100,7 +102,7 @@ def resolve_options(
     typed = from_command_line(command_line)
     if spell is not None:
         typed = typed._replace(spell=spell)
-    sources = [typed, from_environment(os.environ), *host]
+    sources = [typed, from_environment(os.environ), from_needle(os.environ), *host]
     if settings is not None:
         given = getattr(settings, "TESTKIT", {})
         if not isinstance(given, Mapping):

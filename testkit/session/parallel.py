@@ -108,6 +108,8 @@ class ParallelRun:
             surroundings.append(Surrounding("testkit.databases.clones.django_set_up", data))
         surroundings.append(Surrounding("testkit.databases.clones.cloned", self._clones.lease(worker, folder)))
         surroundings += itertools.starmap(Surrounding, self._databases.surroundings())
+        if self._method != "fork":
+            surroundings.append(Surrounding("testkit.screenshots.needle.adapter.adapted", None))
         if self._budgets is not None:
             surroundings.append(Surrounding("testkit.queries.budgets.hooks.followed", str(self._budgets)))
         if self._routes:
