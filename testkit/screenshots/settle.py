@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 WaitFor: TypeAlias = "str | Callable[[WebDriver], object] | None"
 """A CSS selector of what must be seen, or a function of the driver that must return something true."""
 POLL_SECONDS = 0.05
+_PARTS = "settle_begin", "settle_moving", "settle_loading", "settle_end"
 _SHOWN = 8
 """How many of the things that a page waits for are named."""
 
@@ -102,7 +103,7 @@ def _run(
             "timeout": left * 1000,
         }
         try:
-            answer: dict[str, Any] = driver.execute_async_script(script_of("settle"), options)
+            answer: dict[str, Any] = driver.execute_async_script(script_of(*_PARTS), options)
             return answer
         except JavascriptException as error:
             if "unloaded" not in str(error.msg) or time.monotonic() > end:
@@ -184,6 +185,6 @@ def _milliseconds(at: str) -> int:
 
 
 @cache
-def script_of(name: str) -> str:
-    """Return the text of one of this folder's scripts."""
-    return Path(__file__).with_name(f"{name}.js").read_text(encoding="utf-8")
+def script_of(*names: str) -> str:
+    """Return the text of scripts of this folder, one after the other."""
+    return "\n".join(Path(__file__).with_name(f"{name}.js").read_text(encoding="utf-8") for name in names)

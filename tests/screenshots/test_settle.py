@@ -27,25 +27,23 @@ def colour_at(driver: WebDriver, x: int, y: int) -> object:
 
 
 def test_a_page_is_as_it_was_afterwards(driver: WebDriver, web: Web) -> None:
-    """Hidden things are seen again, styles are gone, endless animations and drawings move on, lazy images are lazy."""
+    """Hidden things are seen again, styles are gone, endless animations move on."""
     driver.get(
         web.page(
             "<style>body { margin: 0; background: teal } @keyframes turn { to { rotate: 1turn } }"
             "b { animation: turn 3s linear infinite; display: block }</style>"
             "<p style='margin:0;height:50px;background:red'>x</p><b>turns</b><input autofocus>"
-            "<img loading=lazy src='/swatch/navy.png'>"
         )
     )
     set_viewport(driver, Breakpoint(300, 200))
     look = (
         "return [getComputedStyle(document.querySelector('p')).visibility, getComputedStyle(document.body).paddingTop,"
-        " document.getAnimations().map((each) => each.playState), document.images[0].loading,"
-        " document.adoptedStyleSheets.length]"
+        " document.getAnimations().map((each) => each.playState), document.adoptedStyleSheets.length]"
     )
     before = driver.execute_script(look)
-    assert before == ["visible", "0px", ["running"], "lazy", 0]
+    assert before == ["visible", "0px", ["running"], 0]
     with settled(driver, hide=["p", "#none"], style="body { padding-top: 7px }"):
-        assert driver.execute_script(look) == ["hidden", "7px", [], "eager", 1]
+        assert driver.execute_script(look) == ["hidden", "7px", [], 1]
         assert colour_at(driver, 150, 30) == TEAL
     assert driver.execute_script(look) == before
     settle(driver, hide=["p"])
@@ -110,6 +108,31 @@ def test_what_is_late_is_awaited(driver: WebDriver, web: Web) -> None:
         )
         assert told == [["xhr", "text"], 33, 60, "/swatch/red.png"]
         assert colour_at(driver, 20, 20) == TEAL
+
+
+def test_backgrounds_are_awaited_wherever_they_come_from(driver: WebDriver, web: Web) -> None:
+    """Those of classes set late, of parts made by rules, variables, nested rules, imports, inline and in shadow trees."""
+    web.give("/more.css", Answer(b".imported { background: url('/swatch/red.png?wait=0.15&6') }", "text/css"))
+    web.give("/base.css", Answer(b"@import '/more.css';", "text/css"))
+    driver.get(
+        web.page(
+            "<link rel=stylesheet href='/base.css'><style>i { display: block; width: 20px; height: 20px }"
+            "@media all { .on .plain { background: url('/swatch/red.png?wait=0.15&1') } }"
+            ".on .made::before { content: ''; display: block; height: 9px; background: url('/swatch/red.png?wait=0.15&2') }"
+            ".on { --picture: url('/swatch/red.png?wait=0.15&3') } .on .variable { background: var(--picture) }"
+            ".on { .nested { mask-image: url('/swatch/red.png?wait=0.15&4') } }</style><i class=plain></i><i class=made></i>"
+            "<i class=variable></i><i class=nested></i><i></i><i></i><my-box></my-box><script>"
+            "const root = document.querySelector('my-box').attachShadow({mode: 'open'}); addEventListener('load', () => {"
+            " document.body.className = 'on'; const all = document.querySelectorAll('i'); all[5].className = 'imported';"
+            " all[4].style.background = \"url('/swatch/red.png?wait=0.15&5')\"; root.innerHTML = `<style>b { display: block;"
+            " height: 9px; background: url('/swatch/red.png?wait=0.15&7') }</style><b></b>` })</script>"
+        )
+    )
+    with settled(driver):
+        loaded = driver.execute_script(
+            "return performance.getEntriesByType('resource').map((each) => each.name.at(-1))"
+        )
+    assert sorted(set(loaded) & set("1234567")) == list("1234567")
 
 
 def test_a_timeout_names_what_was_still_loading(driver: WebDriver, web: Web) -> None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from testkit.screenshots.browsers import keeper
+from testkit.screenshots.browsers import fonts, keeper
 from testkit.screenshots.errors import ScreenshotError
 
 START_SECONDS = 60.0
@@ -112,7 +112,7 @@ class Service:
                 (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
                 (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
             ]
-            environment = {**os.environ, **self._environment}
+            environment = {**os.environ, **fonts.environment(self.folder), **self._environment}
             try:
                 self._keeper = os.posix_spawn(python[0], [*python, *command], environment, file_actions=actions)
                 self.port = self._await_port(port, log)
