@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 from tests.projects import Project, clean_environment
-from tests.test_worker_databases import Server
+from tests.test_worker_databases import OWN_MIGRATIONS, Server
 
 ROUNDS = int(os.environ.get("TESTKIT_FAULT_RUNS", "1"))
 """How often what depends on moments is tried; more than once is for a thorough look."""
 KINDS = ["memory", "file", "postgres_url", "mysql_url"]
+WITHOUT_FILE = pytest.mark.parametrize("case", ["memory", "postgres_url", "mysql_url"], indirect=True)
+"""Where templates are concerned, and not what is made of them: SQLite's are the same ones."""
 SQLITE = "django.db.backends.sqlite3"
 TEMPLATE = "from its template"
 ROWS = """
@@ -95,6 +97,15 @@ class Case:
         assert came == (self.builds == before), result.stdout + result.stderr
         return came
 
+    def built(self, *arguments: str, **environment: str) -> str:
+        """Run, which must build the database and pass, and return why it was built."""
+        before = self.builds
+        result = self.run("-v2", *arguments, **environment)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert self.builds == before + 1
+        _, _, cause = result.stderr.partition("was built: ")
+        return cause.partition("\n")[0]
+
     @property
     def builds(self) -> int:
         return len(self.counted.read_text())
@@ -116,6 +127,7 @@ class Case:
 def case(project: Project, request: pytest.FixtureRequest) -> Iterator[Case]:
     kind = request.param
     project.write({"shop/migrations/0002_rows.py": ROWS, "names.txt": "red green"})
+    project.settings(OWN_MIGRATIONS)
     project.tests(TESTS)
     server = None
     if kind.endswith("_url"):
@@ -137,9 +149,9 @@ def test_the_second_run_has_a_copy(case):
     assert not case.passes()
     assert case.passes()
     assert case.passes("--parallel=2")
-    assert case.passes(READS)
 
 
+@WITHOUT_FILE
 def test_a_test_without_database_makes_none(case):
     result = case.run("shop.tests.test_shop.Plain")
     assert result.returncode == 0, result.stderr
@@ -147,45 +159,34 @@ def test_a_test_without_database_makes_none(case):
     assert not case.left
 
 
-def test_migrations_come_change_and_go(case):
-    """A migration that is added, edited or removed leads to a new database; one that is back, to the old template."""
+def test_a_copy_is_what_migrations_would_make(case):
+    """Whatever is added, edited or removed leads to a new database, and at -v 2 why is told; what is back, to a copy.
+
+    That goes for migrations, and for files and variables that they read.
+    """
+    case.project.settings('TESTKIT = {"TEMPLATES_KEPT": 9}')
     field = case.project.folder / "shop/migrations/0003_price.py"
     rows = case.project.folder / "shop/migrations/0002_rows.py"
-    assert not case.passes(READS)
+    assert case.built(READS) == "there is no template yet"
     case.project.write({str(field): FIELD})
-    assert not case.passes(READS, PRICE="1")
-    assert case.passes(READS, PRICE="1")
+    assert case.built(READS, PRICE="1") == "shop/0003_price is new"
     field.unlink()
     assert case.passes(READS)
     rows.write_text(rows.read_text().replace(".split()", ".split()[:1]"))
-    assert not case.passes(READS, EXPECTED="red")
+    assert case.built(READS, EXPECTED="red") == "shop/0002_rows has changed"
     case.project.write({str(field): FIELD})
-    assert not case.passes("--parallel=2", READS, PRICE="1", EXPECTED="red")
+    assert case.built("--parallel=2", READS, PRICE="1", EXPECTED="red")
     case.project.write({str(rows): ROWS})
     assert case.passes("--parallel=2", READS, PRICE="1")
-
-
-def test_what_migrations_read_belongs_to_the_template(case):
-    """A file and a variable that a migration reads lead to another database when they change, and back."""
-    assert not case.passes(READS)
-    assert not case.passes(READS, ENDING="!", EXPECTED="red! green!")
-    assert case.passes(READS)
+    field.unlink()
     case.project.write({"names.txt": "red green white"})
-    assert not case.passes(READS, EXPECTED="red green white")
+    assert "names.txt has changed" in case.built(READS, EXPECTED="red green white")
     case.project.write({"names.txt": "red green"})
+    assert "ENDING is new" in case.built(READS, ENDING="!", EXPECTED="red! green!")
     assert case.passes(READS)
 
 
-def test_the_cause_is_told(case):
-    """At -v 2, why a database was built."""
-    assert "there is no template yet" in case.run("-v2", READS).stderr
-    case.project.write({"shop/migrations/0003_price.py": FIELD})
-    assert "shop/0003_price is new" in case.run("-v2", READS, PRICE="1").stderr
-    case.project.write({"names.txt": "red"})
-    result = case.run("-v2", READS, PRICE="1", EXPECTED="red")
-    assert "names.txt has changed" in result.stderr, result.stderr
-
-
+@WITHOUT_FILE
 def test_only_so_many_templates_are_kept(case):
     """Those that were used longest ago go."""
     case.project.settings('TESTKIT = {"TEMPLATES_KEPT": 2}')
@@ -195,6 +196,7 @@ def test_only_so_many_templates_are_kept(case):
     assert not case.passes(READS, ENDING="a", EXPECTED="reda greena")
 
 
+@WITHOUT_FILE
 def test_without_templates_each_run_migrates(case):
     """--no-templates: also where the database is SQLite's."""
     for number in (1, 2):
@@ -252,12 +254,10 @@ def test_a_killed_run_spoils_nothing(seed, case):
         assert not [name for name in case.server.made() if "_b" in name.rpartition("_tk")[2]]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_nothing_on_a_server(how, case):
+@pytest.mark.parametrize("case", ["postgres_url", "mysql_url"], indirect=True)
+def test_an_interrupted_run_leaves_nothing_on_a_server(case):
     """Without --keepdb, whether it comes while the database is built, or while tests run."""
-    if case.server is None:
-        pytest.skip("files and memory are the process's own")
-    for seconds in (0.6, 0.9, 1.2, 1.8):
+    for seconds, how in ((0.6, signal.SIGINT), (0.9, signal.SIGTERM), (1.2, signal.SIGINT), (1.8, signal.SIGTERM)):
         process = case.project.start(COUNTED=str(case.counted))
         time.sleep(seconds)
         process.send_signal(how)
@@ -277,6 +277,7 @@ def test_a_damaged_template_is_built_anew(project):
     assert case.passes(READS)
 
 
+@WITHOUT_FILE
 def test_the_cache_may_be_deleted(case):
     """At any time: what is on a server is known from there."""
     assert not case.passes(READS)
@@ -589,6 +590,7 @@ def test_no_password_is_told_or_kept(project, postgres_url):
     assert not [path for path in files if b"s3cr-t" in path.read_bytes()]
 
 
+@WITHOUT_FILE
 def test_show_fingerprint_explains(case):
     result = case.run("--show-fingerprint")
     assert result.returncode == 0, result.stderr
