@@ -134,7 +134,7 @@ def runner_of(session: Nose2Session, typed: Mapping[str, Any]) -> Nose2Runner:
     base = compose(get_runner(settings))
     kind = type(base.__name__, (Nose2Runner, base), {"nose2": session, "typed": typed, "hooked": hooked})
     runner: Nose2Runner = kind(
-        verbosity=session.verbosity,
+        verbosity=min(session.verbosity, 1) if options.nose2_report else session.verbosity,
         interactive=False,
         keepdb=options.keepdb,
         reverse=options.reverse,
