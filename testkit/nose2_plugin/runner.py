@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management import CommandError
 from django.test.utils import get_runner
-from nose2.session import Session
+from nose2.session import Session as Nose2Session
 
 from testkit.core.errors import OptionError
+from testkit.core.events import Fact, RunMeasured
 from testkit.core.options import Options
 from testkit.execution.ids import iterate, tests_by_id
 from testkit.execution.options import ExecutionOptions
@@ -25,7 +26,7 @@ from testkit.nose2_plugin.result import HookedResult
 from testkit.nose2_plugin.suites import HookedSuite, Hosting, name_after_source
 from testkit.runner import TestkitRunnerMixin, compose
 from testkit.selection.shards import ShardOptions
-from testkit.session import Host
+from testkit.session import Host, Session
 
 if TYPE_CHECKING:
     from testkit.session.pooled import Workers
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 class Nose2Runner(TestkitRunnerMixin):
     """The project's own runner, with testkit over it, for tests that nose2 has collected."""
 
-    nose2: Session
+    nose2: Nose2Session
     typed: Mapping[str, Any]
     hooked: HookedResult
     """nose2's result of this run."""
@@ -80,6 +81,12 @@ class Nose2Runner(TestkitRunnerMixin):
         finally:
             HookedSuite.hosting = None
 
+    def _new_session(self) -> Session:
+        session = super()._new_session()
+        if self.testkit_options[Nose2Options].nose2_report:
+            session.hear(_tell_measures)
+        return session
+
     def _host(self) -> Host:
         return super()._host()._replace(has_console=not self.testkit_options[Nose2Options].nose2_report)
 
@@ -109,7 +116,7 @@ class Nose2Runner(TestkitRunnerMixin):
         return super()._describe_workers(count)
 
 
-def runner_of(session: Session, typed: Mapping[str, Any]) -> Nose2Runner:
+def runner_of(session: Nose2Session, typed: Mapping[str, Any]) -> Nose2Runner:
     """Return the runner for nose2's ``session``, over the class that TEST_RUNNER names.
 
     Args:
@@ -127,7 +134,7 @@ def runner_of(session: Session, typed: Mapping[str, Any]) -> Nose2Runner:
     base = compose(get_runner(settings))
     kind = type(base.__name__, (Nose2Runner, base), {"nose2": session, "typed": typed, "hooked": hooked})
     runner: Nose2Runner = kind(
-        verbosity=session.verbosity,
+        verbosity=min(session.verbosity, 1) if options.nose2_report else session.verbosity,
         interactive=False,
         keepdb=options.keepdb,
         reverse=options.reverse,
@@ -143,6 +150,12 @@ def runner_of(session: Session, typed: Mapping[str, Any]) -> Nose2Runner:
         testkit_is_command=True,
     )
     return runner
+
+
+def _tell_measures(fact: Fact) -> None:
+    """Show the figures of coverage and budgets, of which nose2's report knows nothing."""
+    if isinstance(fact, RunMeasured) and fact.section in ("coverage", "budgets") and "text" in fact.data:
+        print(fact.data["text"], file=sys.stderr)
 
 
 def _has_descriptor(stream: Any) -> bool:
