@@ -1,6 +1,6 @@
 """What databases cost before, between and after the tests: testkit and Django's own runner side by side.
 
-    python benchmarks/databases.py start [--rounds N] [--only NAME]    from the command to its end, with one test
+    python benchmarks/databases.py start [--rounds N] [--only NAME]    from the command to its end, with two tests
     python benchmarks/databases.py flush [--rounds N] [--only NAME]    20 TransactionTestCases on 160 tables
 
 ``start`` measures a project of its own with 120 migrations, or a real one: ``--project FOLDER --settings MODULE --with

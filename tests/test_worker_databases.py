@@ -119,8 +119,8 @@ class Server:
         self.query(f"CREATE DATABASE {name}")
 
     def drop_all(self) -> None:
-        for name in self.made():
-            self.query(f"DROP DATABASE {name}{' WITH (FORCE)' if self.is_postgres else ''}")
+        for name in self.made():  # IF EXISTS, as the server itself may be dropping what a run has left to it
+            self.query(f"DROP DATABASE IF EXISTS {name}{' WITH (FORCE)' if self.is_postgres else ''}")
 
 
 def of_type(project: Project, *types: type) -> list:
