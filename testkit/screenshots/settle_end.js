@@ -28,6 +28,17 @@ async function lookThrough() {
   await frame();
 }
 
+// Chromium leaves the text of a select where the font had put it that was there before one of the page's came.
+function layOutSelects(root) {
+  const select = root.querySelector("select");
+  if (!select || ![...(documentOf(root).fonts ?? [])].some((font) => font.status === "loaded")) return;
+  const sheet = new (viewOf(root).CSSStyleSheet)();
+  sheet.replaceSync("select { overflow-wrap: anywhere !important }"); // not seen, and no transition begins
+  root.adoptedStyleSheets = [...root.adoptedStyleSheets, sheet];
+  select.getBoundingClientRect();
+  root.adoptedStyleSheets = root.adoptedStyleSheets.filter((other) => other !== sheet);
+}
+
 function look(roots) {
   const pending = [];
   let isMoving = false;
@@ -55,7 +66,10 @@ async function settle() {
     for (const root of roots) while (viewOf(root)[Symbol.for("testkit.freeze")]?.run?.());
     const [pending, isMoving] = look(roots);
     const timers = pending.length ? [] : [...soonTimers()];
-    if (!pending.length && !timers.length && (!isMoving || ++rounds > 20)) return [];
+    if (!pending.length && !timers.length && (!isMoving || ++rounds > 20)) {
+      for (const root of roots) layOutSelects(root);
+      return [];
+    }
     if (elapsed() > options.timeout) return pending;
     const before = natives.now();
     if (pending.length || timers.length) await later(10);
