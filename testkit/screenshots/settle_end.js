@@ -12,7 +12,7 @@ const frame = () =>
       port2.postMessage(0);
     };
     natives.requestAnimationFrame(end);
-    natives.setTimeout(end, 200);
+    natives.setTimeout(end, document.visibilityState === "hidden" ? 50 : 2000);
   });
 async function lookThrough() {
   // Scripts load what comes into view: all of it comes into view, once for each width.
