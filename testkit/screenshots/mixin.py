@@ -47,7 +47,7 @@ class ScreenshotMixin(BrowserMixin):
         if self.missing_baselines not in ("", "write", "fail"):
             raise ScreenshotError(f"missing_baselines is {self.missing_baselines!r}: give 'write' or 'fail'")
         writes = self.missing_baselines == "write" if self.missing_baselines else wanted.writes_missing
-        return Rules(Tolerance(**tolerance), self.save_baseline or wanted.with_save_baseline, writes)
+        return Rules(Tolerance(**tolerance).checked(), self.save_baseline or wanted.with_save_baseline, writes)
 
     def _judge_view(self, view: View, name: str, label: str, rules: Rules, scale: float = 1.0) -> Result:
         """Compare what ``view`` shows now with its baseline."""
@@ -123,8 +123,8 @@ class ResponsiveScreenshotMixin(ScreenshotMixin):
             name: of the baselines: ``home`` is ``<folder>/<browser>-<platform>/home_1024.png`` and so on.
             threshold: how much may differ, in Needle's measure.
             max_diff_pixels: how many pixels may differ.
-            max_diff_ratio: which part of the pixels may differ, 0 to 1.
-            colour: how far a pixel's colour may be off, 0 to 1.
+            max_diff_ratio: which part of the pixels may differ, from 0 to below 1.
+            colour: how far a pixel's colour may be off, from 0 to below 1.
             ignore_antialiasing: whether smoothed edges may differ.
             hide: CSS selectors of what is not to be seen.
             ignore: selectors, elements or clips of what is not compared.
@@ -137,7 +137,7 @@ class ResponsiveScreenshotMixin(ScreenshotMixin):
 
         Raises:
             AssertionError: a screenshot differs from its baseline, or has none and is not to become one.
-            ScreenshotError: a breakpoint is none, or the browser cannot do what it asks for.
+            ScreenshotError: a breakpoint or what is tolerated is none, or the browser cannot do what it asks for.
         """
         from testkit.screenshots.assertion import View
         from testkit.screenshots.capture import set_viewport
