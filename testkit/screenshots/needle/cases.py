@@ -168,7 +168,7 @@ class NeedleMethods(ScreenshotMixin):
         from testkit.screenshots.settle import settled
 
         with settled(self.driver, hide=view.hide, style=view.style, wait_for=view.wait_for, timeout=view.timeout):
-            shot = self._shoot(view, 1.0)
+            shot = self._shoot(view)
         difference = compare(as_png(file.read()), shot.image, Tolerance(**tolerance).checked(), shot.ignored)
         if difference is not None:
             raise AssertionError(
@@ -176,8 +176,8 @@ class NeedleMethods(ScreenshotMixin):
                 f"{difference.message}"
             )
 
-    def _shoot(self, view: View, scale: float) -> Shot:
-        self._last_shot = shot = super()._shoot(view, scale)
+    def _shoot(self, view: View) -> Shot:
+        self._last_shot = shot = super()._shoot(view)
         return shot
 
     # Folders
