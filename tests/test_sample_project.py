@@ -17,6 +17,16 @@ from lxml import etree
 from tests.projects import ROOT, clean_environment
 
 MANAGE = ["manage.py", "test"]
+SCREENSHOT_TESTS = 6
+SKIPPED = SCREENSHOT_TESTS + 2
+"""Without a browser; two tests need row locks, which SQLite does not have."""
+OTHER_FONTS = """
+<fontconfig><dir>{folder}</dir><cachedir>{folder}</cachedir><match target="font">
+<edit name="hintstyle" mode="assign"><const>hintfull</const></edit>
+<edit name="rgba" mode="assign"><const>rgb</const></edit>
+</match></fontconfig>
+"""
+"""Of a machine that has none of the usual fonts, and its own idea of how letters are drawn."""
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -33,9 +43,10 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what a user would copy: runtests.py and the project."""
+    """A copy of what a user would copy: runtests.py, the project, and what its pages look like."""
     ignored = shutil.ignore_patterns("__pycache__", "*.sqlite3", "reports", ".testkit")
-    shutil.copytree(ROOT / "sample_project", tmp_path / "sample_project", ignore=ignored)
+    for name in ("sample_project", "screenshots"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     for name in ("runtests.py", "setup.cfg"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
@@ -45,14 +56,32 @@ def test_the_main_job(checkout):
     """``runtests.py --with-xunit --with-cov --keepdb`` passes, and ends with where its reports are."""
     result = run(checkout, "runtests.py", "--with-xunit", "--with-cov", "--keepdb", "--parallel")
     assert result.returncode == 0, result.stderr
-    assert "OK (skipped=2)" in result.stderr
+    assert f"OK (skipped={SKIPPED})" in result.stderr
     reports = result.stderr.rpartition("Reports:\n")[2].splitlines()
     assert [line.split("  ")[1] for line in reports] == ["xunit", "coverage HTML", "coverage XML"]
     for line in reports:
         assert (checkout / line.rpartition("  ")[2]).is_file()
     root = etree.parse(checkout / "reports" / "xunit.xml").getroot()
-    assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("0", "0", "2")
+    assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("0", "0", str(SKIPPED))
     assert int(root.get("tests")) >= 96
+    hint = "needs a browser: --with-needle or RUN_NEEDLE_TESTS=1 includes the tests with screenshots"
+    assert [skipped.get("message") for skipped in root.iter("skipped")].count(hint) == SCREENSHOT_TESTS
+
+
+def test_the_pages_look_as_their_baselines_on_a_machine_with_other_fonts(checkout, chromium):
+    """Five pages at three breakpoints are as committed, pixel by pixel, where the only font installed has blocks for letters."""
+    fonts = checkout / "fonts"
+    fonts.mkdir()
+    shutil.copy(ROOT / "tests" / "screenshots" / "pages" / "blocks.ttf", fonts)
+    (fonts / "fonts.conf").write_text(OTHER_FONTS.format(folder=fonts))
+    flags = ("--with-needle", "--missing-baselines", "fail", "--tag", "screenshots")
+    result = run(checkout, "runtests.py", *flags, FONTCONFIG_FILE=str(fonts / "fonts.conf"))
+    assert result.returncode == 0, result.stderr
+    assert f"Ran {SCREENSHOT_TESTS} tests" in result.stderr
+    baselines = sorted((checkout / "screenshots" / "baseline" / "chromium-linux").iterdir())
+    assert f"Screenshots: {len(baselines)} passed" in result.stderr
+    names = {path.stem.partition("_")[0] for path in baselines if path.stem.endswith(("_1024", "_800", "_320"))}
+    assert {"home", "books", "book", "catalogue", "statistics"} <= names
 
 
 def test_runtests_runs_the_labels_that_are_given(checkout):

@@ -45,6 +45,7 @@ class ScreenshotsListener:
         self._counts: Counter[str] = Counter()
         self._restarts = 0
         self._left = dict.fromkeys(tests)  # in their order
+        self._not_imported: list[str] = []
         self._is_whole, self._limited = is_whole, limited
         self._folder = results.folder().absolute()
 
@@ -62,6 +63,8 @@ class ScreenshotsListener:
     def _add(self, fact: TestFinished) -> None:
         if fact.outcome is Outcome.PASSED:
             self._left.pop(fact.id, None)
+        elif not fact.class_id:
+            self._not_imported.append(fact.id)  # whatever tests are in there, nobody has collected them
         self._counts.update(fact.measures.get(MEASURE, {}))
         self._restarts += "browser_restarted" in fact.measures
 
@@ -86,13 +89,18 @@ class ScreenshotsListener:
             gaps.append(f"it had breakpoints of its own, by {self._limited}")
         if end.interrupted or end.stopped:
             gaps.append(f"it ended early: {end.interrupted or end.stopped}")
+        if self._not_imported:
+            gaps.append(f"modules were not imported, with all tests in them: {_some(self._not_imported)}")
         if self._left:
-            named, more = list(self._left)[:_NAMED], len(self._left) - _NAMED
-            gaps.append(
-                f"tests with screenshots were skipped or did not pass: {', '.join(named)}"
-                + (f" and {more} more" if more > 0 else "")
-            )
+            gaps.append(f"tests with screenshots were skipped or did not pass: {_some(self._left)}")
+        if lost := [id for id in end.lost if id not in self._left]:
+            gaps.append(f"nothing was heard of tests: {_some(lost)}")
         return gaps
+
+
+def _some(ids: Collection[str]) -> str:
+    more = len(ids) - _NAMED
+    return ", ".join(list(ids)[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _shown(path: Path) -> str:

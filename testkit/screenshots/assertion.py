@@ -76,25 +76,17 @@ class Rules(NamedTuple):
     """What compares, in the place of :func:`testkit.screenshots.compare.compare_and_draw` with the tolerance."""
 
 
-def shoot(driver: WebDriver, view: View, scale: float = 1.0) -> Shot:
-    """Return a picture of what the page shows now.
+def shoot(driver: WebDriver, view: View) -> Shot:
+    """Return a picture of what the page shows now."""
+    from testkit.screenshots.capture import framed, scale_of
 
-    Args:
-        driver: of the browser.
-        view: what is looked at.
-        scale: device pixels for each CSS pixel.
-    """
-    from testkit.screenshots.capture import Clip, capture, rect
-
-    target = locate(driver, view.target)
-    image = capture(driver, target, full_page=view.full_page)
-    if not view.ignore:
-        return Shot(image)
-    if target is None:
-        origin = Clip(0, 0, 0, 0) if view.full_page else _scrolled(driver)
-    else:
-        origin = target if isinstance(target, Clip) else rect(driver, target)
-    clips = [clip for what in view.ignore for clip in _clips(driver, what)]
+    with framed(driver, locate(driver, view.target), full_page=view.full_page) as part:
+        image = part.shot()
+        if not view.ignore:
+            return Shot(image)
+        origin = _scrolled(driver) if part.clip is None else part.clip
+        clips = [clip for what in view.ignore for clip in _clips(driver, what)]
+    scale = scale_of(driver)
     return Shot(image, [_region(clip, origin, scale) for clip in clips])
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
 from testkit.screenshots.browsers.kinds import Clip, kind_of, speaking, state_of
 from testkit.screenshots.errors import ScreenshotError
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
     from selenium.webdriver.remote.webelement import WebElement
 
-__all__ = ["Clip", "capture", "rect", "set_viewport"]
+__all__ = ["Clip", "Framed", "capture", "framed", "rect", "scale_of", "set_viewport"]
 
 _EDGE = 1e-3
 """Of a pixel: what sums of fractions may be off by."""
@@ -90,6 +92,12 @@ def set_viewport(driver: WebDriver, breakpoint: Breakpoint) -> None:
         kind_of(driver).set_viewport(driver, breakpoint)
 
 
+def scale_of(driver: WebDriver) -> float:
+    """Return how many device pixels a CSS pixel has, by what the viewport was last set to."""
+    breakpoint = state_of(driver).breakpoint
+    return breakpoint.scale if breakpoint else 1
+
+
 def capture(driver: WebDriver, target: WebElement | Clip | None = None, *, full_page: bool = True) -> bytes:
     """Return a PNG of ``target``, or of the whole page (or of the viewport, without ``full_page``).
 
@@ -100,18 +108,43 @@ def capture(driver: WebDriver, target: WebElement | Clip | None = None, *, full_
         ScreenshotError: there is nothing to see of ``target``.
         BrowserDied: the browser is gone.
     """
-    kind = kind_of(driver)
+    with framed(driver, target, full_page=full_page) as part:
+        return part.shot()
+
+
+class Framed(NamedTuple):
+    """A part of a page that is in sight."""
+
+    driver: WebDriver
+    clip: Clip | None
+    """Which part; None for the viewport."""
+    element: WebElement | None = None
+
+    def shot(self) -> bytes:
+        """Return a PNG of it."""
+        return kind_of(self.driver).shot(self.driver, self.clip, self.element)
+
+
+@contextmanager
+def framed(driver: WebDriver, target: WebElement | Clip | None = None, *, full_page: bool = True) -> Iterator[Framed]:
+    """Have in sight, for the block, what :func:`capture` takes: there, things are where they are in the picture.
+
+    Raises:
+        ScreenshotError: there is nothing to see of ``target``.
+        BrowserDied: the browser is gone.
+    """
     with speaking(driver):
         if target is None:
-            return kind.shot(driver, kind.page_size(driver) if full_page else None, None)
-        if isinstance(target, Clip):
-            return kind.shot(driver, _whole_pixels(driver, target), None)
-        is_moved, place = driver.execute_script(_SCROLL, target)
-        try:
-            return kind.shot(driver, _whole_pixels(driver, _seen(target, place)), target)
-        finally:
-            if is_moved:
-                driver.execute_script("window[Symbol.for('testkit.scrolled')]?.()")
+            yield Framed(driver, kind_of(driver).page_size(driver) if full_page else None)
+        elif isinstance(target, Clip):
+            yield Framed(driver, _whole_pixels(driver, target))
+        else:
+            is_moved, place = driver.execute_script(_SCROLL, target)
+            try:
+                yield Framed(driver, _whole_pixels(driver, _seen(target, place)), target)
+            finally:
+                if is_moved:
+                    driver.execute_script("window[Symbol.for('testkit.scrolled')]?.()")
 
 
 def rect(driver: WebDriver, element: WebElement) -> Clip:
@@ -152,8 +185,7 @@ def _whole_pixels(driver: WebDriver, clip: Clip) -> Clip:
     Raises:
         ScreenshotError: nothing is left.
     """
-    breakpoint = state_of(driver).breakpoint
-    scale = breakpoint.scale if breakpoint else 1
+    scale = scale_of(driver)
     left, top = (max(math.floor(edge * scale + _EDGE), 0) for edge in clip[:2])
     right = math.ceil((clip.left + clip.width) * scale - _EDGE)
     bottom = math.ceil((clip.top + clip.height) * scale - _EDGE)

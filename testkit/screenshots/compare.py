@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from testkit.screenshots import blaze, drawing, yiq
+from testkit.screenshots.errors import ScreenshotError
 from testkit.screenshots.png import Size, decode, size_of
 
 if TYPE_CHECKING:
@@ -49,6 +51,20 @@ class Tolerance(NamedTuple):
         """Return how many of ``total`` pixels may have changed."""
         return max(self.max_diff_pixels, self.max_diff_ratio * total)
 
+    def checked(self) -> Tolerance:
+        """Return itself.
+
+        Raises:
+            ScreenshotError: it is none by which anything would be compared: 5 for 5 %, say.
+        """
+        for name in ("threshold", "max_diff_pixels"):
+            if not (isfinite(value := getattr(self, name)) and value >= 0):
+                raise ScreenshotError(f"{name} is {value!r}: give a number from 0 on")
+        for name in ("max_diff_ratio", "colour"):
+            if not 0 <= (value := getattr(self, name)) < 1:
+                raise ScreenshotError(f"{name} is {value!r}: give a part of 1, from 0 on and below 1; 0.01 is 1 %")
+        return self
+
 
 class Difference(NamedTuple):
     """How two images differ, beyond what was tolerated."""
@@ -75,7 +91,7 @@ def compare(
 ) -> Difference | None:
     """Compare two PNG files; None if they are equal, or within ``tolerance``.
 
-    What lies in a region of ``ignore`` is not compared.
+    What lies in a region of ``ignore`` is not compared; images of which nothing is left do not pass for equal.
 
     Raises:
         UnusableImage: one of them cannot be compared.
@@ -151,7 +167,7 @@ def _examine(baseline: bytes, new: bytes, tolerance: Tolerance, ignore: Sequence
     changed, distance = _extent(difference.crop(box), mask.crop(box)) if box else (0, 0.0)
     common = Size(*mask.size).pixels
     compared = common - _ignored(mask.size, ignore)
-    if is_same_size and (changed <= tolerance.pixels(compared) or distance <= tolerance.threshold):
+    if is_same_size and compared and (changed <= tolerance.pixels(compared) or distance <= tolerance.threshold):
         return None
     only_one_has = sizes[0].pixels + sizes[1].pixels - 2 * common
     found = Difference(
@@ -229,6 +245,8 @@ def _message(
 ) -> str:
     parts = []
     where = ""
+    if not compared:
+        parts.append("there is nothing to compare: all of the image is ignored")
     if sizes[0] != sizes[1]:
         parts.append(f"the size was {sizes[0]} and is now {sizes[1]} pixels")
         where = " that both images have"

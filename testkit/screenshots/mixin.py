@@ -47,9 +47,9 @@ class ScreenshotMixin(BrowserMixin):
         if self.missing_baselines not in ("", "write", "fail"):
             raise ScreenshotError(f"missing_baselines is {self.missing_baselines!r}: give 'write' or 'fail'")
         writes = self.missing_baselines == "write" if self.missing_baselines else wanted.writes_missing
-        return Rules(Tolerance(**tolerance), self.save_baseline or wanted.with_save_baseline, writes)
+        return Rules(Tolerance(**tolerance).checked(), self.save_baseline or wanted.with_save_baseline, writes)
 
-    def _judge_view(self, view: View, name: str, label: str, rules: Rules, scale: float = 1.0) -> Result:
+    def _judge_view(self, view: View, name: str, label: str, rules: Rules) -> Result:
         """Compare what ``view`` shows now with its baseline."""
         from selenium.common.exceptions import WebDriverException
 
@@ -60,16 +60,16 @@ class ScreenshotMixin(BrowserMixin):
         judge = Judge(self._baselines(), rules, self.id())
         try:
             with settled(self.driver, hide=view.hide, style=view.style, wait_for=view.wait_for, timeout=view.timeout):
-                return judge.judge(name, label, lambda: self._shoot(view, scale))
+                return judge.judge(name, label, lambda: self._shoot(view))
         except (ScreenshotError, WebDriverException) as error:
             if is_dead(error):
                 raise
             return judge.failed(name, label, error)  # the other breakpoints are for the same message
 
-    def _shoot(self, view: View, scale: float) -> Shot:
+    def _shoot(self, view: View) -> Shot:
         from testkit.screenshots.assertion import shoot
 
-        return shoot(self.driver, view, scale)
+        return shoot(self.driver, view)
 
     def _fail_for(self, found: Sequence[Result]) -> None:
         """Fail the test for what is not as it should be, if anything; errors of the page are named with it."""
@@ -123,8 +123,8 @@ class ResponsiveScreenshotMixin(ScreenshotMixin):
             name: of the baselines: ``home`` is ``<folder>/<browser>-<platform>/home_1024.png`` and so on.
             threshold: how much may differ, in Needle's measure.
             max_diff_pixels: how many pixels may differ.
-            max_diff_ratio: which part of the pixels may differ, 0 to 1.
-            colour: how far a pixel's colour may be off, 0 to 1.
+            max_diff_ratio: which part of the pixels may differ, from 0 to below 1.
+            colour: how far a pixel's colour may be off, from 0 to below 1.
             ignore_antialiasing: whether smoothed edges may differ.
             hide: CSS selectors of what is not to be seen.
             ignore: selectors, elements or clips of what is not compared.
@@ -137,7 +137,7 @@ class ResponsiveScreenshotMixin(ScreenshotMixin):
 
         Raises:
             AssertionError: a screenshot differs from its baseline, or has none and is not to become one.
-            ScreenshotError: a breakpoint is none, or the browser cannot do what it asks for.
+            ScreenshotError: a breakpoint or what is tolerated is none, or the browser cannot do what it asks for.
         """
         from testkit.screenshots.assertion import View
         from testkit.screenshots.capture import set_viewport
@@ -157,7 +157,7 @@ class ResponsiveScreenshotMixin(ScreenshotMixin):
                 set_viewport(self.driver, breakpoint)
                 if reload or breakpoint.needs_load:
                     self.driver.refresh()
-                found.append(self._judge_view(view, name, breakpoint.label, rules, breakpoint.scale))
+                found.append(self._judge_view(view, name, breakpoint.label, rules))
         self._fail_for(found)
 
     def _breakpoints(self, sizes: Sequence[Any] = ()) -> Sequence[Breakpoint]:

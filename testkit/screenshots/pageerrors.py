@@ -25,8 +25,10 @@ _LOADING = re.compile(r"(?P<url>\S+) - Failed to load resource: (?P<reason>.*)",
 _STATUS = re.compile(r"status of (\d{3})")
 _SOURCE = re.compile(r"(?P<url>\S+) (?P<line>\d+(?::\d+)?) (?P<text>.*)", re.DOTALL)
 _ASKED = """
+const noted = window[Symbol.for("testkit.watch")]?.asked ?? [];
 return performance.getEntriesByType("resource")
-  .filter((entry) => ["fetch", "xmlhttprequest", "beacon"].includes(entry.initiatorType)).map((entry) => entry.name);
+  .filter((entry) => ["fetch", "xmlhttprequest", "beacon"].includes(entry.initiatorType)).map((entry) => entry.name)
+  .concat([...noted]);
 """
 _STATUSES = """
 const TOLD = Symbol.for("testkit.told");

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from testkit.screenshots.browsers.kinds import kind_of, speaking, state_of
+from testkit.screenshots.browsers.kinds import SCRIPT_SECONDS, kind_of, speaking, state_of
 from testkit.screenshots.errors import ScreenshotError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ WaitFor: TypeAlias = "str | Callable[[WebDriver], object] | None"
 """A CSS selector of what must be seen, or a function of the driver that must return something true."""
 POLL_SECONDS = 0.05
 _PARTS = "settle_begin", "settle_moving", "settle_loading", "settle_end"
+_SPARE = 10.0
+"""Seconds that the script may take to say that its time is up."""
 _SHOWN = 8
 """How many of the things that a page waits for are named."""
 
@@ -64,6 +66,8 @@ def settle(
     if callable(wait_for):
         _await(driver, wait_for, timeout)
     with speaking(driver):
+        if timeout + _SPARE > SCRIPT_SECONDS:
+            driver.set_script_timeout(timeout + _SPARE)
         answer = _run(driver, hide, style, wait_for if isinstance(wait_for, str) else "", background, end)
     state_of(driver).is_settled = bool(answer.get("undo"))
     if error := answer.get("error"):
@@ -90,7 +94,7 @@ def _run(
     driver: WebDriver, hide: Sequence[str], style: str, wait_for: str, background: Sequence[str], end: float
 ) -> dict[str, Any]:
     """Run the script, again where the page was left for another one meanwhile; return its answer."""
-    from selenium.common.exceptions import JavascriptException
+    from selenium.common.exceptions import JavascriptException, TimeoutException
 
     while True:
         left = max(end - time.monotonic(), 0.1)
@@ -108,6 +112,10 @@ def _run(
         except JavascriptException as error:
             if "unloaded" not in str(error.msg) or time.monotonic() > end:
                 raise
+        except TimeoutException:
+            # Of a page that is left, chromedriver says this at once, now and then.
+            if time.monotonic() > end:
+                return {"pending": ["a script of the page that does not end"]}
 
 
 SCROLLBARS = "* { scrollbar-width: none !important } *::-webkit-scrollbar { display: none !important }"

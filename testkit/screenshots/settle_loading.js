@@ -20,6 +20,7 @@ function* loadingImages(root) {
     if (kept.decoded.get(image)?.isDone === false) yield `image ${shown(image.currentSrc)} (being decoded)`;
   }
 }
+const LEAVING = 3000;
 const WITH_PICTURES = /url\(|image-set\(|var\(/;
 const hasPicture = (style) =>
   WITH_PICTURES.test(style.backgroundImage || style.background) ||
@@ -94,6 +95,9 @@ function* loadingOf(root) {
       yield `font ${[...new Set(loading)].join(", ") || "(being laid out)"}`;
     }
     const inner = view[Symbol.for("testkit.watch")];
+    // What turns out to be a download leads nowhere, and tells nobody.
+    const leaving = inner?.leaving;
+    if (leaving && inner.natives.now() - leaving.at < LEAVING) yield `document ${shown(leaving.url)}`;
     for (const { what, url } of inner?.requests.values() ?? [])
       if (!options.background.some((part) => url.includes(part))) yield `${what} ${shown(url)}`;
   }

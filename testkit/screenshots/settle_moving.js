@@ -8,7 +8,8 @@ function addStyle(root) {
   // An adopted style sheet is no inline style that the page's security policy might forbid.
   if (sheets.has(root)) return;
   const rules = [...HIDDEN, options.style, options.scrollbars].filter(Boolean);
-  if (!rules.length && !isEdited(root.activeElement)) return;
+  // Fields that ask for the focus have it at some frame after the load.
+  if (!rules.length && !isEdited(root.activeElement) && !root.querySelector("[autofocus]")) return;
   rules.push(CARET);
   const sheet = new (viewOf(root).CSSStyleSheet)();
   sheet.replaceSync(rules.join("\n"));

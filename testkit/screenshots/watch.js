@@ -10,13 +10,16 @@
     clearTimeout: window.clearTimeout.bind(window),
     requestAnimationFrame: window.requestAnimationFrame.bind(window),
   };
-  const watch = { natives, requests: new Map(), timers: new Map(), isObserving: false };
+  const watch = { natives, asked: new Set(), requests: new Map(), timers: new Map(), isObserving: false, leaving: null };
   Object.defineProperty(window, KEY, { value: watch });
   performance.setResourceTimingBufferSize?.(10000);
 
   let requests = 0;
   const begin = (what, url) => {
     const id = ++requests;
+    try {
+      watch.asked.add(new URL(url, document.baseURI).href.split("#")[0]);
+    } catch {} // an address that is none: the native function says so
     watch.requests.set(id, { what, url: String(url) });
     return () => watch.requests.delete(id);
   };
@@ -82,4 +85,12 @@
     watch.isObserving = true;
     return native.apply(this, given);
   });
+  // A page that has set out for another one is still there until that one answers.
+  window.navigation?.addEventListener("navigate", ({ destination, downloadRequest }) => {
+    if (!destination.sameDocument && downloadRequest === null) watch.leaving = { url: destination.url, at: natives.now() };
+  });
+  for (const end of ["navigatesuccess", "navigateerror"])
+    window.navigation?.addEventListener(end, () => {
+      watch.leaving = null;
+    });
 })();

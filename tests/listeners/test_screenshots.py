@@ -75,3 +75,19 @@ def test_tests_that_did_not_pass_are_gaps(run, outcome):
     assert gaps_of(run.results) == [gap]
     listen([finished(TESTS[0]), finished("app.T.test_without_browser", outcome), END])
     assert gaps_of(run.results) == [gap]
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ERROR, Outcome.SKIPPED])
+def test_a_module_that_was_not_imported_is_a_gap(run, outcome):
+    """What stands in for a module that could not be imported, or skips all of itself, has tests that nobody knows of."""
+    run.add("home", "320", before=png(), new=png())
+    module = TestFinished(id="app.test_pages", class_id="", at=0.0, seconds=0.0, outcome=outcome)
+    listen([finished(id) for id in TESTS] + [module, END])
+    assert gaps_of(run.results) == ["modules were not imported, with all tests in them: app.test_pages"]
+
+
+def test_a_test_that_was_lost_is_a_gap(run):
+    """One of two tests of the same id that no fact accounts for has asked for nothing."""
+    run.add("home", "320", before=png(), new=png())
+    listen([finished(id) for id in TESTS] + [END._replace(lost=(TESTS[0],))])
+    assert gaps_of(run.results) == [f"nothing was heard of tests: {TESTS[0]}"]

@@ -270,6 +270,7 @@ time.sleep(600)
 """
 USER = """
 import os, signal, sys
+from testkit.execution import processes
 from testkit.screenshots.browsers.service import Service
 service = Service(sys.executable, ["-c", {server!r}, "7"])
 service.start()
@@ -296,7 +297,7 @@ def test_what_a_server_starts_ends_with_its_user(tmp_path: Path, end: str) -> No
     process = subprocess.Popen(
         [sys.executable, "-c", USER.format(server=SERVER, end=end)],
         cwd=ROOT,
-        env={**os.environ, "TEST_MARK": mark},
+        env={**os.environ, "TEST_MARK": mark, "TESTKIT_MARK": mark},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

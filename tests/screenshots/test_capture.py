@@ -6,9 +6,10 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from testkit.screenshots import browsers
+from testkit.screenshots.assertion import View, shoot
 from testkit.screenshots.browsers import chromium
 from testkit.screenshots.capture import Clip, capture, rect, set_viewport
 from testkit.screenshots.errors import ScreenshotError
@@ -35,6 +36,14 @@ def only(shot: bytes) -> object:
     """Return the one colour of a PNG, or all that it has."""
     colours = [colour for _, colour in picture(shot).getcolors() or []]
     return colours[0] if len(colours) == 1 else colours
+
+
+def box_of(image: Image.Image, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """Return the corners of all that has that colour in a picture."""
+    red, green, blue = ImageChops.difference(image, Image.new("RGB", image.size, colour)).split()
+    box = ImageChops.lighter(ImageChops.lighter(red, green), blue).point([255] + [0] * 255).getbbox()
+    assert box
+    return box
 
 
 def find(driver: WebDriver, selector: str) -> object:
@@ -214,6 +223,29 @@ def test_what_is_not_seen_has_a_place_without_size(cards: WebDriver) -> None:
     set_viewport(cards, Breakpoint(320, 300))
     for selector in ("#gone", "#out", "#boxed"):
         assert rect(cards, find(cards, selector))[2:] == (0, 0)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_what_is_ignored_is_found_where_the_picture_has_it(cards: WebDriver, scale: int) -> None:
+    """In a box that is scrolled for the picture, and in a clip that begins within a pixel, the ignored place is the thing's."""
+    set_viewport(cards, Breakpoint(320, 300, scale=scale))
+    cards.execute_script(
+        "boxed.innerHTML = '<b style=\"display:inline-block;margin:10px 20px;width:8px;height:6px;background:red\"></b>';"
+        "plain.style.background = 'rgb(1, 2, 3)'"
+    )
+    place = rect(cards, find(cards, "#part"))
+    for view, colour in [
+        (View("#boxed", ignore=["b"]), RED),
+        (View(Clip(place.left - 3.4, place.top - 2.6, 30, 20), ignore=["#part"]), RED),
+        (View(None, ignore=["#plain"]), (1, 2, 3)),
+    ]:
+        shot = shoot(cards, view)
+        (region,) = shot.ignored
+        image = picture(shot.image)
+        left, top, right, bottom = box_of(image, colour)
+        corners = region.corners
+        assert (corners[0] <= left, corners[1] <= top, right <= corners[2], bottom <= corners[3]) == (True,) * 4
+        assert region.width * region.height <= (right - left) * (bottom - top) + 50 * scale
 
 
 def test_a_clip_and_the_viewport_can_be_taken(driver: WebDriver, web: Web) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from testkit.screenshots import blaze
 from testkit.screenshots.compare import Difference, Region, Tolerance, compare, compare_and_draw, diff_image
 from testkit.screenshots.errors import ScreenshotError, UnusableImage
+from testkit.screenshots.mixin import ScreenshotMixin
 from testkit.screenshots.png import Size
 from tests.screenshots.images import bomb, changed, noise, picture, png, raw_png
 
@@ -212,9 +213,29 @@ def test_what_is_ignored_is_not_compared():
     difference = compare(png(old), png(new), ignore=[region])
     assert (difference.changed, difference.total, difference.box) == (1, 50 * 40 - 100, Region(20, 20, 1, 1))
     assert compare(png(old), png(new), ignore=[region, Region(15, 15, 10, 10)]) is None
-    assert compare(png(old), png(new), ignore=[Region(-30, -30, 200, 200)]) is None
+    nothing = compare(png(old), png(new), Tolerance(threshold=9, max_diff_pixels=9), [Region(-30, -30, 200, 200)])
+    assert nothing.message == "there is nothing to compare: all of the image is ignored"
     assert compare(png(old), png(new), Tolerance(max_diff_ratio=1 / 1901), ignore=[region]) is not None
     assert compare(png(old), png(new), Tolerance(max_diff_ratio=1 / 1900), ignore=[region]) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_diff_ratio": 5},
+        {"max_diff_ratio": 1.0},
+        {"colour": 1},
+        {"colour": -0.1},
+        {"threshold": float("nan")},
+        {"threshold": float("inf")},
+        {"max_diff_pixels": -1},
+    ],
+)
+def test_what_nothing_would_be_compared_by_is_refused(wrong):
+    """A tolerance of all that can differ, or of less than nothing, is an error that names it and what is accepted."""
+    (name,) = wrong
+    with pytest.raises(ScreenshotError, match=f"^{name} is .*: give a (number from 0 on|part of 1)"):
+        ScreenshotMixin()._rules(**wrong)
 
 
 def test_what_is_ignored_is_not_painted_over():

@@ -217,10 +217,12 @@ def test_what_is_no_selector_is_an_error(driver: WebDriver, web: Web, options: d
 
 
 def test_a_page_that_goes_to_another_is_awaited(driver: WebDriver, web: Web) -> None:
-    """A page that leaves for another one meanwhile is brought to rest as that."""
+    """A page that leaves for another one meanwhile is brought to rest as that, however late the server answers."""
     web.page("<img src='/swatch/teal.png?wait=0.2'>", "/second")
     driver.get(
-        web.page("<script>addEventListener('load', () => setTimeout(() => location.replace('/second'), 100))</script>")
+        web.page(
+            "<script>addEventListener('load', () => setTimeout(() => location.replace('/second?wait=0.3'), 100))</script>"
+        )
     )
     with settled(driver):
         assert driver.execute_script("return [location.pathname, document.images[0].naturalWidth]") == ["/second", 60]

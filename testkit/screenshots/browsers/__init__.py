@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from testkit.screenshots.browsers.kinds import (
     KINDS,
+    SCRIPT_SECONDS,
     BrowserDied,
     Clip,
     Settings,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
+    "SCRIPT_SECONDS",
     "BrowserDied",
     "Clip",
     "Settings",
@@ -50,8 +52,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-SCRIPT_SECONDS = 600
-"""How long a script may take: those that wait for a page have a limit of their own."""
 _getpid = os.getpid  # tests patch that of the module
 _shared: dict[tuple[int, Settings, type | None], WebDriver] = {}
 """By process, too: a child must not use its parent's, nor let Python collect them, which would say so."""

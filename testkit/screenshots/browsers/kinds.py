@@ -23,6 +23,8 @@ _MODULES = {
     "webkit": "webkit",
 }
 KINDS = tuple(_MODULES)
+SCRIPT_SECONDS = 60.0
+"""How long a script may take."""
 _BROWSERS = {
     "chrome": "chrome",
     "chrome-headless-shell": "chrome",

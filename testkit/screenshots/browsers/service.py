@@ -25,9 +25,13 @@ PLENTY = 2 << 30
 LONGEST = 40
 """Characters that the path of the folder for temporary files may have."""
 PORTS = 3
-"""How many ports are tried where one that was free may be taken by another process meanwhile."""
+"""How many ports are tried: one that was free may be taken by another process meanwhile, also by IPv4 alone."""
 _PORT = re.compile(rb"(?:started successfully on port|Listening on 127\.0\.0\.1:)\s*(\d+)")
 _getpid = os.getpid  # tests patch that of the module
+
+
+class _Ended(Exception):
+    """A server has ended by itself, perhaps as another one has its port."""
 
 
 class Service:
@@ -91,17 +95,18 @@ class Service:
         Raises:
             ScreenshotError: it does not, or ends; the message has what it printed.
         """
-        for chance in reversed(range(1 if self._chooses_port else PORTS)):
+        for chance in reversed(range(PORTS)):
             try:
                 self._start(0 if self._chooses_port else _free_port())
                 return
-            except ScreenshotError:
+            except _Ended as ended:
                 if not chance:
-                    raise
+                    raise ScreenshotError(str(ended)) from None
 
     def _start(self, port: int) -> None:
         if not self.folder.name:
             self.prepare()
+        self.folder.mkdir(mode=0o700, exist_ok=True)  # again, after a start in vain
         command = [self.path, *(argument.format(port=port) for argument in self._arguments)]
         python = [sys.executable, "-I", "-S", keeper.__file__, str(_getpid()), str(self.folder)]
         reader, self._pipe = os.pipe()
@@ -112,7 +117,9 @@ class Service:
                 (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
                 (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
             ]
-            environment = {**os.environ, **fonts.environment(self.folder), **self._environment}
+            # What ends the processes of a worker of ours by this mark would leave the keeper's folder behind.
+            environment = {name: value for name, value in os.environ.items() if name != "TESTKIT_MARK"}
+            environment |= {**fonts.environment(self.folder), **self._environment}
             try:
                 self._keeper = os.posix_spawn(python[0], [*python, *command], environment, file_actions=actions)
                 self.port = self._await_port(port, log)
@@ -134,7 +141,8 @@ class Service:
                 return int(match[1])
             time.sleep(0.005)
         text = printed.decode(errors="replace").strip()[-2000:]
-        raise ScreenshotError(f"{self.path} did not start; it printed: {text or 'nothing'}")
+        error = ScreenshotError if is_running else _Ended
+        raise error(f"{self.path} did not start; it printed: {text or 'nothing'}")
 
     def is_running(self) -> bool:
         """Return whether the server runs still."""
@@ -163,7 +171,6 @@ class Service:
             self._keeper = 0
         if self.folder.name:
             shutil.rmtree(self.folder, ignore_errors=True)  # by the keeper, if one was started and lives
-            self.folder = Path()
 
     def _close_pipe(self) -> None:
         pipe, self._pipe = self._pipe, -1

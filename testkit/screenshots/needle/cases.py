@@ -77,8 +77,8 @@ class NeedleMethods(ScreenshotMixin):
             threshold: how much may differ: the sum over all pixels of their channels' mean difference, black to
                 white being 1.
             max_diff_pixels: how many pixels may differ; this and what follows goes with Needle's default engine.
-            max_diff_ratio: which part of the pixels may differ, 0 to 1.
-            colour: how far a pixel's colour may be off, 0 to 1.
+            max_diff_ratio: which part of the pixels may differ, from 0 to below 1.
+            colour: how far a pixel's colour may be off, from 0 to below 1.
             ignore_antialiasing: whether smoothed edges may differ.
             hide: CSS selectors of what is not to be seen.
             ignore: selectors, elements or clips of what is not compared.
@@ -168,16 +168,16 @@ class NeedleMethods(ScreenshotMixin):
         from testkit.screenshots.settle import settled
 
         with settled(self.driver, hide=view.hide, style=view.style, wait_for=view.wait_for, timeout=view.timeout):
-            shot = self._shoot(view, 1.0)
-        difference = compare(as_png(file.read()), shot.image, Tolerance(**tolerance), shot.ignored)
+            shot = self._shoot(view)
+        difference = compare(as_png(file.read()), shot.image, Tolerance(**tolerance).checked(), shot.ignored)
         if difference is not None:
             raise AssertionError(
                 f"The new screenshot did not match the baseline (by a distance of {difference.distance:.2f}): "
                 f"{difference.message}"
             )
 
-    def _shoot(self, view: View, scale: float) -> Shot:
-        self._last_shot = shot = super()._shoot(view, scale)
+    def _shoot(self, view: View) -> Shot:
+        self._last_shot = shot = super()._shoot(view)
         return shot
 
     # Folders
