@@ -24,10 +24,10 @@ demo: ## Run the sample project's tests on SQLite, with xunit and coverage repor
 	$(BIN)/python runtests.py --with-xunit --with-cov --keepdb --parallel
 
 test: test-env ## Run the whole suite (PostgreSQL, MariaDB and Chromium come from apt if absent)
-	$(BIN)/python -m pytest tests -n 2 $(addprefix --without=,$(WITHOUT)) $(ARGS)
+	$(BIN)/python -m pytest tests -n 2 --dist loadgroup $(addprefix --without=,$(WITHOUT)) $(ARGS)
 
 test-env: ## Prepare all that make test needs, and run nothing
-	@tools/venv.sh base test
+	@tools/venv.sh base test needle
 	@tools/packages.sh $(filter-out $(WITHOUT),chromium postgresql mariadb)
 ifeq ($(filter mariadb,$(WITHOUT)),)
 	@tools/venv.sh mysql || echo 'mysqlclient could not be built: the MariaDB tests cannot run.'

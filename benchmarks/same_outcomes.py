@@ -2,11 +2,12 @@
 
     cd some-project
     python .../benchmarks/same_outcomes.py manage.py test
-    python .../benchmarks/same_outcomes.py --by-environment runtests.py --settings some.settings
+    python .../benchmarks/same_outcomes.py --by-environment --again runtests.py --settings some.settings
 
-The command is run twice by this Python, with ``--testrunner`` for stock Django and for testkit; with
-``--by-environment``, for programs without that flag, its settings take TEST_RUNNER from the environment instead. Ends
-with 0 when nothing differs. Parameters of subtests are not compared: many have addresses or times in them.
+The command is run by this Python with ``--testrunner`` for stock Django and then for testkit; with ``--by-environment``,
+for programs without that flag, its settings take TEST_RUNNER from the environment instead. With ``--again`` testkit runs
+a second time, with the databases from the templates that its first run has kept. Ends with 0 when nothing differs.
+Parameters of subtests are not compared: many have addresses or times in them.
 """
 
 from __future__ import annotations
@@ -68,23 +69,32 @@ def run(command: list[str], runner: str, by_environment: bool, record: Path) -> 
 
 def main() -> int:
     """Run both, compare, print what differs."""
-    command = sys.argv[1:]  # not for argparse: all of it but one flag is another program's
-    by_environment = command[:1] == ["--by-environment"]
-    command = command[by_environment:]
+    command, flags = sys.argv[1:], set()  # not for argparse: all but the first flags are another program's
+    while command and command[0] in ("--by-environment", "--again"):
+        flags.add(command.pop(0))
     if not command or command[0] in ("-h", "--help"):
         print(__doc__)
         return 0
+    by_environment = "--by-environment" in flags
     with tempfile.TemporaryDirectory() as folder:
         record = Path(folder) / "stock.json"
         run(command, "stock.RecordingRunner", by_environment, record)
         stock = of_stock(json.loads(record.read_text()))
-    run(command, "testkit.runner.TestkitRunner", by_environment, Path(os.devnull))
-    ours = of_testkit(journal.read(Path("reports/journal")))
-    for title, difference in (("only stock Django", stock - ours), ("only testkit", ours - stock)):
+    differs = False
+    for title in ("testkit", "testkit again") if "--again" in flags else ("testkit",):
+        run(command, "testkit.runner.TestkitRunner", by_environment, Path(os.devnull))
+        ours = of_testkit(journal.read(Path("reports/journal")))
+        tell(title, stock, ours)
+        differs |= stock != ours
+    return int(differs)
+
+
+def tell(title: str, stock: Outcomes, ours: Outcomes) -> None:
+    """Print what one run of testkit has otherwise than stock Django."""
+    for whose, difference in (("only stock Django", stock - ours), (f"only {title}", ours - stock)):
         for (id, outcome), count in sorted(difference.items()):
-            print(f"{title}: {outcome:<20} {id}" + (f" ({count} times)" if count > 1 else ""))
-    print(f"{sum(stock.values())} outcomes of stock Django, {sum(ours.values())} of testkit")
-    return int(stock != ours)
+            print(f"{whose}: {outcome:<20} {id}" + (f" ({count} times)" if count > 1 else ""))
+    print(f"{sum(stock.values())} outcomes of stock Django, {sum(ours.values())} of {title}", flush=True)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from testkit.queries.timer import view_timer as view_timer
     from testkit.runner import TestkitRunner as TestkitRunner
     from testkit.runner import TestkitRunnerMixin as TestkitRunnerMixin
+    from testkit.screenshots.mixin import ResponsiveScreenshotMixin as ResponsiveScreenshotMixin
+    from testkit.screenshots.needle.cases import NeedleTestCase as NeedleTestCase
 
 _HOMES = {
+    "NeedleTestCase": "testkit.screenshots.needle.cases",
     "QueryAssertionsMixin": "testkit.queries.assertions",
+    "ResponsiveScreenshotMixin": "testkit.screenshots.mixin",
     "TestkitRunner": "testkit.runner",
     "TestkitRunnerMixin": "testkit.runner",
     "VerbosityLogging": "testkit.logs",

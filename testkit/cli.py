@@ -151,12 +151,22 @@ def _merge(arguments: list[str], default_labels: Sequence[str]) -> int:
     return merge(arguments)
 
 
+def _screenshots(arguments: list[str], default_labels: Sequence[str]) -> int:
+    """Review the screenshots of the last run, approve them, and look after their baselines."""
+    with suppress(OptionError):  # the settings may say where the baselines are
+        _prepare(arguments)
+    from testkit.session.screenshots import screenshots
+
+    return screenshots(arguments)
+
+
 _COMMANDS: Mapping[str, Callable[[list[str], Sequence[str]], int]] = {
     "run": _run,
     "guard": _guard,
     "report": _report,
     "replay": _replay,
     "merge": _merge,
+    "screenshots": _screenshots,
 }
 
 

@@ -25,6 +25,7 @@ from django.test.runner import DebugSQLTextTestResult, DiscoverRunner, PDBDebugR
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.options import Options, add_arguments, declared
 from testkit.coverage.options import CoverageOptions
+from testkit.coverage.routes.options import RouteOptions
 from testkit.databases import guard
 from testkit.databases.options import DatabaseOptions, GuardOptions
 from testkit.execution.cores import usable_cores
@@ -308,6 +309,7 @@ class TestkitRunnerMixin(_Base):
             isolate=self.testkit_options[ExecutionOptions].isolate,
             hosts=self.testkit_options[GuardOptions].safe_database_hosts,
             budgets=budgets.query_budgets_file.absolute() if budgets.has_budgets else None,
+            routes=self.testkit_options[RouteOptions].has_routes,
         )
         return self._parallel.workers(
             longest_first=self.shuffle is False and not self.reverse,

@@ -174,7 +174,9 @@ def record_stock(*flags: str) -> Callable[[Project], None]:
 
 def record_pytest(*flags: str) -> Callable[[Project], None]:
     def run(project: Project) -> None:
-        result = project.run("--ds=settings", "--testkit-query-budgets=record", *flags, "shop", front="pytest", timeout=180)
+        result = project.run(
+            "--ds=settings", "--testkit-query-budgets=record", *flags, "shop", front="pytest", timeout=180
+        )
         assert result.returncode == 0, result.stdout + result.stderr
 
     return run

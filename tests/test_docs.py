@@ -22,6 +22,7 @@ from testkit.nose2_plugin.options import Nose2Options
 from testkit.session import GROUPS
 from testkit.session.aftermath import replay_parser, report_parser
 from testkit.session.merging import merge_parser
+from testkit.session.screenshots import screenshots_parser
 from tests.projects import ROOT, clean_environment
 
 PARSERS = {"report": report_parser, "replay": replay_parser, "merge": merge_parser}
@@ -121,7 +122,11 @@ def test_the_reference_has_every_fact_and_field():
     """Each fact has a section with a row for each of its fields, and no other; so have outcomes."""
     told = words(DOCS / "reference" / "facts.md")
     for name, cls in {**FACTS, "Problem": Problem}.items():
-        sections = {"databases", "coverage", "leaks", "budgets", "reports"} if name == "RunMeasured" else set()
+        sections = (
+            {"databases", "coverage", "leaks", "budgets", "routes", "screenshots", "reports"}
+            if name == "RunMeasured"
+            else set()
+        )
         assert set(told[name]) - sections == set(cls._fields), name
     assert told["Outcomes"] == [outcome.value for outcome in Outcome]
 
@@ -187,10 +192,23 @@ def test_commands_are_understood(page):
             arguments = given.split()
             if arguments[:1] == ["guard"]:
                 assert set(flags_in(arguments)) <= {"--settings", "--pythonpath", "--help"}, text
+            elif arguments[:1] == ["screenshots"]:
+                own, _, of_run = " ".join(arguments[1:]).partition(" -- ")
+                assert set(flags_in(own.split())) <= screenshots_flags(own), text
+                assert unknown_flags(of_run.split()) == [], text
             elif arguments and arguments[0] in PARSERS:
                 assert set(flags_in(arguments)) <= set(PARSERS[arguments[0]]()._option_string_actions), text
             else:
                 assert unknown_flags(arguments) == [], text
+
+
+def screenshots_flags(arguments: str) -> set[str]:
+    """Return the flags that ``screenshots`` knows, and those of its command that ``arguments`` begin with."""
+    (commands,) = [action for action in screenshots_parser()._actions if isinstance(action.choices, dict)]
+    name, *_ = arguments.split() or [""]
+    assert not name or name in commands.choices
+    known = commands.choices[name] if name else screenshots_parser()
+    return set(known._option_string_actions)
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *DOCS.glob("how-to/from-*.md")], ids=name_of)

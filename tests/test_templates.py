@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 from tests.projects import Project, clean_environment
-from tests.test_worker_databases import Server
+from tests.test_worker_databases import OWN_MIGRATIONS, Server
 
 ROUNDS = int(os.environ.get("TESTKIT_FAULT_RUNS", "1"))
 """How often what depends on moments is tried; more than once is for a thorough look."""
 KINDS = ["memory", "file", "postgres_url", "mysql_url"]
+WITHOUT_FILE = pytest.mark.parametrize("case", ["memory", "postgres_url", "mysql_url"], indirect=True)
+"""Where templates are concerned, and not what is made of them: SQLite's are the same ones."""
 SQLITE = "django.db.backends.sqlite3"
 TEMPLATE = "from its template"
 ROWS = """
@@ -95,6 +97,15 @@ class Case:
         assert came == (self.builds == before), result.stdout + result.stderr
         return came
 
+    def built(self, *arguments: str, **environment: str) -> str:
+        """Run, which must build the database and pass, and return why it was built."""
+        before = self.builds
+        result = self.run("-v2", *arguments, **environment)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert self.builds == before + 1
+        _, _, cause = result.stderr.partition("was built: ")
+        return cause.partition("\n")[0]
+
     @property
     def builds(self) -> int:
         return len(self.counted.read_text())
@@ -116,6 +127,7 @@ class Case:
 def case(project: Project, request: pytest.FixtureRequest) -> Iterator[Case]:
     kind = request.param
     project.write({"shop/migrations/0002_rows.py": ROWS, "names.txt": "red green"})
+    project.settings(OWN_MIGRATIONS)
     project.tests(TESTS)
     server = None
     if kind.endswith("_url"):
@@ -137,9 +149,9 @@ def test_the_second_run_has_a_copy(case):
     assert not case.passes()
     assert case.passes()
     assert case.passes("--parallel=2")
-    assert case.passes(READS)
 
 
+@WITHOUT_FILE
 def test_a_test_without_database_makes_none(case):
     result = case.run("shop.tests.test_shop.Plain")
     assert result.returncode == 0, result.stderr
@@ -147,45 +159,34 @@ def test_a_test_without_database_makes_none(case):
     assert not case.left
 
 
-def test_migrations_come_change_and_go(case):
-    """A migration that is added, edited or removed leads to a new database; one that is back, to the old template."""
+def test_a_copy_is_what_migrations_would_make(case):
+    """Whatever is added, edited or removed leads to a new database, and at -v 2 why is told; what is back, to a copy.
+
+    That goes for migrations, and for files and variables that they read.
+    """
+    case.project.settings('TESTKIT = {"TEMPLATES_KEPT": 9}')
     field = case.project.folder / "shop/migrations/0003_price.py"
     rows = case.project.folder / "shop/migrations/0002_rows.py"
-    assert not case.passes(READS)
+    assert case.built(READS) == "there is no template yet"
     case.project.write({str(field): FIELD})
-    assert not case.passes(READS, PRICE="1")
-    assert case.passes(READS, PRICE="1")
+    assert case.built(READS, PRICE="1") == "shop/0003_price is new"
     field.unlink()
     assert case.passes(READS)
     rows.write_text(rows.read_text().replace(".split()", ".split()[:1]"))
-    assert not case.passes(READS, EXPECTED="red")
+    assert case.built(READS, EXPECTED="red") == "shop/0002_rows has changed"
     case.project.write({str(field): FIELD})
-    assert not case.passes("--parallel=2", READS, PRICE="1", EXPECTED="red")
+    assert case.built("--parallel=2", READS, PRICE="1", EXPECTED="red")
     case.project.write({str(rows): ROWS})
     assert case.passes("--parallel=2", READS, PRICE="1")
-
-
-def test_what_migrations_read_belongs_to_the_template(case):
-    """A file and a variable that a migration reads lead to another database when they change, and back."""
-    assert not case.passes(READS)
-    assert not case.passes(READS, ENDING="!", EXPECTED="red! green!")
-    assert case.passes(READS)
+    field.unlink()
     case.project.write({"names.txt": "red green white"})
-    assert not case.passes(READS, EXPECTED="red green white")
+    assert "names.txt has changed" in case.built(READS, EXPECTED="red green white")
     case.project.write({"names.txt": "red green"})
+    assert "ENDING is new" in case.built(READS, ENDING="!", EXPECTED="red! green!")
     assert case.passes(READS)
 
 
-def test_the_cause_is_told(case):
-    """At -v 2, why a database was built."""
-    assert "there is no template yet" in case.run("-v2", READS).stderr
-    case.project.write({"shop/migrations/0003_price.py": FIELD})
-    assert "shop/0003_price is new" in case.run("-v2", READS, PRICE="1").stderr
-    case.project.write({"names.txt": "red"})
-    result = case.run("-v2", READS, PRICE="1", EXPECTED="red")
-    assert "names.txt has changed" in result.stderr, result.stderr
-
-
+@WITHOUT_FILE
 def test_only_so_many_templates_are_kept(case):
     """Those that were used longest ago go."""
     case.project.settings('TESTKIT = {"TEMPLATES_KEPT": 2}')
@@ -195,6 +196,7 @@ def test_only_so_many_templates_are_kept(case):
     assert not case.passes(READS, ENDING="a", EXPECTED="reda greena")
 
 
+@WITHOUT_FILE
 def test_without_templates_each_run_migrates(case):
     """--no-templates: also where the database is SQLite's."""
     for number in (1, 2):
@@ -252,12 +254,10 @@ def test_a_killed_run_spoils_nothing(seed, case):
         assert not [name for name in case.server.made() if "_b" in name.rpartition("_tk")[2]]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_nothing_on_a_server(how, case):
+@pytest.mark.parametrize("case", ["postgres_url", "mysql_url"], indirect=True)
+def test_an_interrupted_run_leaves_nothing_on_a_server(case):
     """Without --keepdb, whether it comes while the database is built, or while tests run."""
-    if case.server is None:
-        pytest.skip("files and memory are the process's own")
-    for seconds in (0.6, 0.9, 1.2, 1.8):
+    for seconds, how in ((0.6, signal.SIGINT), (0.9, signal.SIGTERM), (1.2, signal.SIGINT), (1.8, signal.SIGTERM)):
         process = case.project.start(COUNTED=str(case.counted))
         time.sleep(seconds)
         process.send_signal(how)
@@ -277,6 +277,7 @@ def test_a_damaged_template_is_built_anew(project):
     assert case.passes(READS)
 
 
+@WITHOUT_FILE
 def test_the_cache_may_be_deleted(case):
     """At any time: what is on a server is known from there."""
     assert not case.passes(READS)
@@ -429,6 +430,112 @@ def test_what_django_says_of_a_database_holds(project, postgres_url):
         server.query("DROP DATABASE mould")
 
 
+TRIGRAMS = """
+from django.contrib.postgres.operations import TrigramExtension
+from django.db import migrations
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0001_initial")]
+    operations = [
+        TrigramExtension(),
+        migrations.RunSQL("CREATE INDEX alike ON shop_item USING gin (name gin_trgm_ops)"),
+    ]
+"""
+LOOKS_ALIKE = """
+from django.test import TestCase, TransactionTestCase
+from shop.models import Item
+class Alike:
+    def test_it(self):
+        Item.objects.create(name="green")
+        self.assertEqual(Item.objects.get(name__trigram_similar="greem").name, "green")
+class Rolled(Alike, TestCase): pass
+class Flushed(Alike, TransactionTestCase): pass
+"""
+PLACES = """
+from django.contrib.gis.db.models import PointField
+from django.contrib.postgres.operations import CreateExtension
+from django.db import migrations
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0001_initial")]
+    operations = [
+        CreateExtension("postgis"),
+        migrations.AddField("Item", "place", PointField(null=True)),
+    ]
+"""
+LOOKS_NEAR = """
+from django.contrib.gis.geos import Point
+from django.db import connection
+from django.test import TestCase, TransactionTestCase
+from shop.models import Item
+class Near:
+    def test_it(self):
+        Item.objects.create(name="here", place=Point(13.4, 52.5, srid=4326))
+        self.assertEqual(Item.objects.get(place__dwithin=(Point(13.4, 52.6, srid=4326), 0.2)).name, "here")
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM spatial_ref_sys WHERE srid = 4326")
+            self.assertEqual(cursor.fetchone(), (1,), "the extension's own rows are kept")
+class Rolled(Near, TestCase): pass
+class Flushed(Near, TransactionTestCase): pass
+class FlushedAgain(Near, TransactionTestCase): pass
+"""
+
+
+@pytest.mark.parametrize("extension", ["pg_trgm", "postgis"])
+def test_extensions_are_copied(extension, project, postgres_url):
+    """A template has the extensions that migrations made, with their own rows, also after a flush."""
+    server = Server(postgres_url)
+    server.drop_all()
+    if not server.query(f"SELECT 1 FROM pg_available_extensions WHERE name = '{extension}'"):
+        pytest.skip(f"this server has no {extension}: on Debian, postgresql-NN-postgis-3 has PostGIS")
+    if extension == "postgis":
+        engine, app = "django.contrib.gis.db.backends.postgis", "django.contrib.gis"
+        project.write({"shop/migrations/0002_places.py": PLACES})
+        project.write(
+            {
+                "shop/models.py": """
+                from django.contrib.gis.db import models
+                class Item(models.Model):
+                    name = models.CharField(max_length=20)
+                    place = models.PointField(null=True)
+                """
+            }
+        )
+        project.tests(LOOKS_NEAR)
+    else:
+        engine, app = server.settings["ENGINE"], "django.contrib.postgres"
+        project.write({"shop/migrations/0002_trigrams.py": TRIGRAMS})
+        project.tests(LOOKS_ALIKE)
+    project.settings(
+        f"DATABASES = {{'default': {server.settings | {'ENGINE': engine}!r}}}\nINSTALLED_APPS += [{app!r}]"
+    )
+    try:
+        for made, flags in (("built", []), (TEMPLATE, []), (TEMPLATE, ["--parallel=2"])):
+            result = project.run("--keepdb", *flags)
+            assert result.returncode == 0, result.stderr
+            assert made in result.stderr
+    finally:
+        server.drop_all()
+
+
+def test_djangos_suite_skips_what_a_backend_cannot_do(project):
+    """What the backend says of Django's own tests holds for a copy as well."""
+    project.settings("""
+    from django.db.backends.sqlite3 import base
+    base.DatabaseFeatures.django_test_skips = {"cannot be": {"shop.tests.test_shop.Suite.test_it"}}
+    """)
+    project.tests("""
+    from django.test import TestCase
+    class Suite(TestCase):
+        def test_it(self): self.fail()
+    """)
+    for made in ("built", TEMPLATE):
+        result = project.run(RUNNING_DJANGOS_TEST_SUITE="true")
+        assert result.returncode == 0, result.stderr
+        assert "skipped=1" in result.stderr
+        assert made in result.stderr
+
+
 def test_receivers_are_called_in_each_process(project):
     """Those that are named run for a copy as they do after migrate."""
     project.write(
@@ -460,6 +567,30 @@ def test_receivers_are_called_in_each_process(project):
     assert TEMPLATE in result.stdout + result.stderr
 
 
+def test_no_password_is_told_or_kept(project, postgres_url):
+    """Not by what runs print, nor in their files, nor on the server: not that of the settings, nor one of a variable."""
+    server = Server(postgres_url)
+    server.drop_all()
+    project.write({"shop/migrations/0002_rows.py": ROWS, "names.txt": "red"})
+    project.tests(TESTS)
+    project.settings(f"DATABASES = {{'default': {server.settings | {'PASSWORD': 's3cr-t'}!r}}}")
+    secret = {"ENDING": "s3cr-t", "EXPECTED": "reds3cr-t", "COUNTED": str(project.folder / "counted")}
+    try:
+        for flags in (["--with-xunit"], ["--parallel=2"], ["--show-fingerprint"]):
+            result = project.run("--keepdb", "-v3", *flags, **secret)
+            assert result.returncode == 0, result.stderr
+            assert "s3cr-t" not in result.stdout + result.stderr
+        remarks = server.query("SELECT description FROM pg_shdescription")
+        assert any("environment" in remark and "ENDING" in remark for (remark,) in remarks)
+        assert not [remark for remark in remarks if "s3cr-t" in str(remark)]
+    finally:
+        server.drop_all()
+    files = [path for path in project.folder.rglob("*") if path.is_file() and not path.name.startswith("settings.")]
+    assert {"durations.json", "fingerprint.json"} <= {path.name for path in files}
+    assert not [path for path in files if b"s3cr-t" in path.read_bytes()]
+
+
+@WITHOUT_FILE
 def test_show_fingerprint_explains(case):
     result = case.run("--show-fingerprint")
     assert result.returncode == 0, result.stderr

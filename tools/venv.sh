@@ -20,11 +20,14 @@ fi
 mkdir -p .venv/installed
 for group in "$@"; do
     files="requirements/$group.txt"
-    project=
+    project= without=
     if [ "$group" = base ]; then
         files="$files setup.cfg pyproject.toml"
         # The build back end is among the locked requirements: nothing unlocked is downloaded for the build.
         project="--no-build-isolation --editable ."
+    fi
+    if [ "$group" = needle ]; then
+        without=--no-deps
     fi
     key=$(cat $files | sha256sum)
     stamp=.venv/installed/$group
@@ -32,7 +35,7 @@ for group in "$@"; do
         continue
     fi
     echo "Installing requirements/$group.txt"
-    .venv/bin/python -m pip install --quiet --requirement "requirements/$group.txt"
+    .venv/bin/python -m pip install --quiet $without --requirement "requirements/$group.txt"
     if [ -n "$project" ]; then
         .venv/bin/python -m pip install --quiet --no-deps $project
     fi

@@ -124,6 +124,7 @@ class FixtureFinished(NamedTuple):
     interrupted: bool = False
     attempt: int = 1
     final: bool = True
+    measures: Mapping[str, Any] = _NOTHING
 
 
 class TestStarted(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,23 +14,47 @@ from testkit.core.errors import UnsafePathError
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+@=-]+")
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and suffixes are added
+_FORBIDDEN = '<>:"/\\|?*'  # by Windows
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE)  # by Windows
 
 
-def path_below(folder: Path, *names: str) -> Path:
+def path_below(folder: Path, *names: str, exact: bool = False) -> Path:
     """Return the path of ``names`` below ``folder``; the one way from a name to a path.
 
-    Each name is one path component: what file systems do not all allow becomes ``-``.
+    Each name is one path component: what file systems do not all allow becomes ``-``. With ``exact`` it is an error
+    instead, so that two names never have the same path; letters of all languages are allowed then.
 
     Raises:
-        UnsafePathError: a name is empty, or nothing but dots, once it is clean.
+        UnsafePathError: a name is empty, or nothing but dots, once it is clean; or ``exact``, and it is not clean.
     """
     path = folder
     for name in names:
-        clean = _UNSAFE.sub("-", name)[:_LONGEST_NAME]
-        if not clean.strip("."):
-            raise UnsafePathError(f"{name!r} cannot be the name of a file below {folder}: give it letters or digits")
+        clean = name if exact else _UNSAFE.sub("-", name)[:_LONGEST_NAME]
+        reason = _why_not(name) if exact else "give it letters or digits" if not clean.strip(".") else ""
+        if reason:
+            raise UnsafePathError(f"{name!r} cannot be the name of a file below {folder}: {reason}")
         path /= clean
     return path
+
+
+def _why_not(name: str) -> str:
+    """Return what is wrong with ``name`` on one of the file systems that a project may be checked out on, else nothing."""
+    if not name:
+        return "it is empty"
+    if not name.isprintable():
+        return "it has a character that cannot be printed"
+    forbidden = [character for character in _FORBIDDEN if character in name]
+    if forbidden:
+        return f"it has {' '.join(forbidden)} in it, which not all file systems allow"
+    if name.startswith((".", " ")) or name.endswith((".", " ")):
+        return "it begins or ends with a dot or a space"
+    if _RESERVED.fullmatch(name):
+        return "Windows keeps that name for a device"
+    if unicodedata.normalize("NFC", name) != name:
+        return "its accents are characters of their own; normalise it to NFC"
+    if len(name.encode()) > _LONGEST_NAME:
+        return f"it has {len(name.encode())} bytes, and {_LONGEST_NAME} is the most"
+    return ""
 
 
 @contextmanager

@@ -24,7 +24,8 @@ from django.db.backends.signals import connection_created
 from testkit.core.clock import clock
 from testkit.core.events import Fact, FixtureFinished, FixtureStarted, TestFinished, TestStarted
 from testkit.databases.targets import family_of, target_of
-from testkit.queries.origins import find_origin, is_own_code
+from testkit.endpoints.code import is_own_code
+from testkit.queries.origins import find_origin
 
 GOING = 0.5
 """Seconds in which a session ends whose connection has just been closed."""

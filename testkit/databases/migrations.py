@@ -68,7 +68,7 @@ def missing_migrations(known: Collection[tuple[str, str]] | None = None) -> list
 
 def _is_own(module: str | None) -> bool:
     """Return whether the migrations in ``module`` are the project's rather than those of an installed package."""
-    from testkit.queries.origins import is_own_code
+    from testkit.endpoints.code import is_own_code
 
     paths = getattr(sys.modules.get(module or ""), "__path__", ())
     return all(is_own_code(os.path.join(path, "0001_initial.py")) for path in paths)

@@ -6,6 +6,9 @@ from testkit.core.options import OptionGroup, option
 from testkit.core.readers import names
 from testkit.databases.hosts import host_patterns
 
+FLUSH_TIMEOUT = 30.0
+"""Seconds for which a flush waits for a lock."""
+
 
 class GuardOptions(OptionGroup):
     """The options of the production guard."""
@@ -52,8 +55,15 @@ class DatabaseOptions(OptionGroup):
     selective_flush: bool = option(
         default=True, help="After a TransactionTestCase, empty only the tables that have rows, rather than all."
     )
+    row_receivers: tuple[str, ...] = option(
+        default=(),
+        parse=names,
+        command_line=False,
+        help="Dotted paths of receivers of post_migrate that do nothing but write rows, the same ones each time: after a "
+        "TransactionTestCase they are not called while those are there.",
+    )
     flush_timeout: float = option(
-        default=30.0,
+        default=FLUSH_TIMEOUT,
         metavar="SECONDS",
         help="Wait so long for a lock that keeps a table from being emptied; 0 for ever.",
     )

@@ -35,7 +35,13 @@ def surroundings(options: DatabaseOptions) -> Iterator[tuple[str, Any]]:
     """
     yield "testkit.databases.holders.followed", None
     if options.selective_flush:
-        yield "testkit.databases.flush.selective", {"lock_timeout": options.flush_timeout}
+        yield (
+            "testkit.databases.flush.selective",
+            {
+                "lock_timeout": options.flush_timeout,
+                "row_receivers": list(options.row_receivers),
+            },
+        )
     if options.restore_rows:
         yield _INITIAL, {}
         yield "testkit.databases.fixtures.bundled_fixtures", {}

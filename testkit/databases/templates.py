@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from hashlib import blake2b
@@ -209,8 +210,7 @@ class Templates:
             if backend.is_server and not self._is_djangos(backend) and not backend.stranger(backend.run_name):
                 backend.drop(backend.run_name)  # a clean copy that --keepdb has left: Django would ask
             _refuse_conflicts(connection)
-            with backend.building():
-                name = build()
+            name = build()
             self._note(connection, name, None, "migrated")
             return name
         wanted = self.fingerprint(connection)
@@ -287,8 +287,12 @@ class Templates:
         return path_below(self.cache, "templates", f"{alias}.json")
 
     def _remember(self, alias: str, wanted: Fingerprint) -> None:
-        with suppress(OSError), replacing(self._last(alias)) as file:
-            json.dump(dict(wanted.parts), file)
+        last, text = self._last(alias), json.dumps(dict(wanted.parts))
+        with suppress(OSError):
+            if last.exists() and last.read_text() == text:
+                return
+            with replacing(last) as file:
+                file.write(text)
 
     # Both ways to a database
 
@@ -308,6 +312,8 @@ class Templates:
         if given.get("serialize"):
             connection._test_serialized_contents = connection.creation.serialize_db_to_string()  # type: ignore[attr-defined]
         _send_post_migrate(connection, self._options.post_migrate_receivers)
+        if os.environ.get("RUNNING_DJANGOS_TEST_SUITE") == "true":  # as create_test_db() does, for backends' authors
+            connection.creation.mark_expected_failures_and_skips()
         self._note(connection, name, template, "from its template")
         return name
 
@@ -317,7 +323,7 @@ class Templates:
         backend = self._backends[connection.alias]
         if not backend.stranger(backend.run_name):
             backend.drop(backend.run_name)  # a killed run has left it
-        with recorded_inputs() as inputs, backend.building():
+        with recorded_inputs() as inputs:
             _refuse_conflicts(connection)  # here, as the first to import migrations
             name = build(keepdb=False)
         self._tell(f'the test database of "{connection.alias}" was built: {cause}')

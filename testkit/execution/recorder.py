@@ -335,6 +335,7 @@ class Recorder(unittest.TestResult):
         id = strclass(owner) if isinstance(owner, type) else getattr(owner, "__name__", "")
         if id:
             self._publish(FixtureStarted(id=id, phase=phase, at=clock.now(), worker=self._worker))
+        self._notes = current.enter()
         self._fixture = _Running(id, phase=phase)
 
     def _name_fixture(self, holder: Any) -> None:
@@ -346,6 +347,8 @@ class Recorder(unittest.TestResult):
     def _restoreStdout(self) -> None:
         """End a fixture: the counterpart of ``_setupStdout``."""
         fixture, self._fixture = self._fixture, None
+        notes = self._notes
+        current.leave()
         self._fixture_ran = True
         self._overdue()
         stdout, stderr = self._capture.take()
@@ -375,6 +378,7 @@ class Recorder(unittest.TestResult):
                 worker=self._worker,
                 interrupted=isinstance(passing_through, KeyboardInterrupt),
                 attempt=self.attempt,
+                measures=notes.measures,
             )
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from testkit.core.events import Fact, RunFinished, RunMeasured, TestFinished
@@ -10,7 +10,6 @@ from testkit.core.tally import Tally
 from testkit.queries.budgets import file
 from testkit.queries.budgets.costs import Cost, from_plain, join
 from testkit.queries.budgets.report import describe_standing, standing_of
-from testkit.queries.budgets.routes import Route
 from testkit.queries.options import QueryOptions
 
 SECTION = "budgets"
@@ -30,7 +29,7 @@ class BudgetsListener:
         options: QueryOptions,
         tally: Tally,
         *,
-        routes: Callable[[], Iterable[Route]] | None,
+        routes: Callable[[], Mapping[str, bool]] | None,
         is_whole: bool,
         is_part: bool = False,
         parts: int = 0,
@@ -41,7 +40,7 @@ class BudgetsListener:
             publish_measured: is called once, with the section's name and its data.
             options: what to do.
             tally: counts the run; it hears each fact before this does.
-            routes: gives the routes of the project; None where the parts of a run tell.
+            routes: gives the routes of the project, and whether each is its own; None where the parts of a run tell.
             is_whole: whether all tests of the project were asked for.
             is_part: whether this run is one of several that are joined.
             parts: how many runs this one is joined from.
@@ -53,7 +52,7 @@ class BudgetsListener:
         self._list_routes, self._is_whole, self._is_part = routes, is_whole, is_part
         self._budgets = file.read(options.query_budgets_file.absolute())
         self._costs: dict[str, Cost] = {}
-        self._told: set[Route] = set()
+        self._told: dict[str, bool] = {}
         self._parts, self._parts_told = parts, 0
         self.problem = ""
         """What fails the run although its tests have passed."""
@@ -64,16 +63,16 @@ class BudgetsListener:
                 for key, plain in _routes_of(fact).items():
                     join(self._costs, key, from_plain(plain))
             case RunMeasured() if fact.section == SECTION and "routes" in fact.data:
-                self._told |= {Route(path, is_own) for path, is_own in fact.data["routes"].items()}
+                self._told |= fact.data["routes"]
                 self._is_whole = self._is_whole and bool(fact.data["whole"])
                 self._parts_told += 1
             case RunFinished():
                 self._conclude(is_complete=not (fact.not_run or fact.lost))
 
     def _conclude(self, *, is_complete: bool) -> None:
-        routes = sorted(self._told if self._list_routes is None else self._list_routes())
+        routes = dict(sorted((self._told if self._list_routes is None else self._list_routes()).items()))
         if self._is_part:
-            self._publish_measured(SECTION, {"routes": dict(routes), "whole": self._is_whole})
+            self._publish_measured(SECTION, {"routes": routes, "whole": self._is_whole})
             return
         is_whole = self._is_whole and is_complete and self._parts_told == self._parts
         standing = standing_of(self._budgets, self._costs, routes, is_whole=is_whole)

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import sys
-import sysconfig
 from collections.abc import Iterator
 from functools import cache
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
@@ -14,6 +13,8 @@ from typing import Any
 
 import django
 from django.template.base import Node
+
+from testkit.endpoints.code import is_installed, is_own_code
 
 Origin = tuple[CodeType | str | None, int]
 """Code, or the path of a template, and the line in it."""
@@ -80,16 +81,11 @@ def _walk(frame: FrameType | None) -> tuple[Origin, FrameType | None, int]:
     return (code, line), None, 0
 
 
-def is_own_code(filename: str) -> bool:
-    """Return whether ``filename`` holds code of the user's rather than of Python, Django, testkit or a package."""
-    return _kind_of(filename) == _USERS
-
-
 def _line_in_template(frame: FrameType) -> Origin | None:
     """Return the file and line of the node that ``frame`` renders, unless the template is no file, or a library's."""
     node = frame.f_locals.get("self")
     path, token = getattr(getattr(node, "origin", None), "name", ""), getattr(node, "token", None)
-    if token is None or not os.path.isabs(path) or _is_installed(path):
+    if token is None or not os.path.isabs(path) or is_installed(path):
         return None
     return path, token.lineno
 
@@ -142,12 +138,7 @@ def _kind_of(filename: str) -> int:
         return _HANDLER
     if filename.endswith(os.path.join("asgiref", "sync.py")):
         return _BRIDGE
-    # What is no .py file is a template made Python, whose line numbers are of the Python.
-    return _LIBRARY if _is_installed(filename) or not filename.endswith(".py") else _USERS
-
-
-def _is_installed(filename: str) -> bool:
-    return "/site-packages/" in filename or "/dist-packages/" in filename or filename.startswith(_libraries())
+    return _USERS if is_own_code(filename) else _LIBRARY
 
 
 @cache
@@ -169,11 +160,3 @@ def _database_layer() -> tuple[str, ...]:
     return tuple(
         os.path.join(folder, "") for folder in (f"{os.path.dirname(django.__file__)}/db", os.path.dirname(__file__))
     )
-
-
-@cache
-def _libraries() -> tuple[str, ...]:
-    """Return how the names of files begin that are not the user's: Python's, Django's and ours, wherever they lie."""
-    python = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-    ours = {os.path.dirname(django.__file__), os.path.dirname(os.path.dirname(__file__))}
-    return ("<", *(os.path.join(folder, "") for folder in python | ours))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from testkit.core.bus import Bus
 from testkit.core.clock import clock
 from testkit.core.events import Fact, FixtureFinished, TestFinished
 from testkit.core.options import Options
+from testkit.coverage.routes.options import RouteOptions
 from testkit.execution.capture import Capture
 from testkit.execution.ids import iterate
 from testkit.execution.interrupts import Interrupted, Interrupts
@@ -172,7 +173,7 @@ class Execution:
             return
         watchdog = self._watchdog
         enforcing = watchdog.enforcing(interrupts) if watchdog else nullcontext()
-        with honest_exits(), counting_queries(self._all_options[QueryOptions]), self._capture, enforcing:
+        with honest_exits(), noting_requests(self._all_options), self._capture, enforcing:
             if watchdog:
                 self._bus.subscribe(watchdog)
             yield
@@ -209,10 +210,17 @@ def recording(host: Host, options: ExecutionOptions) -> dict[str, bool]:
     }
 
 
-def counting_queries(budgets: QueryOptions) -> AbstractContextManager[None]:
-    """Return what is to be around tests of this process: it counts their queries and checks the budgets, if there are any."""
-    if not budgets.has_budgets:
-        return nullcontext()
-    from testkit.queries.budgets.hooks import followed
+@contextmanager
+def noting_requests(options: Options) -> Iterator[None]:
+    """Note what the requests of this process's tests cost, and which routes they ask for, as far as ``options`` want it."""
+    with ExitStack() as stack:
+        budgets = options[QueryOptions]
+        if budgets.has_budgets:
+            from testkit.queries.budgets.hooks import followed
 
-    return followed("", str(budgets.query_budgets_file.absolute()))
+            stack.enter_context(followed("", str(budgets.query_budgets_file.absolute())))
+        if options[RouteOptions].has_routes:
+            from testkit.coverage.routes.hooks import heard
+
+            stack.enter_context(heard())
+        yield

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from testkit.core import journal
 from testkit.core.options import Options
-from testkit.queries.options import QueryOptions
 from testkit.session.databases import Databases
-from testkit.session.execution import counting_queries
+from testkit.session.execution import noting_requests
 from testkit.session.host import Host
 from testkit.session.listening import Places
 from testkit.session.options import CACHE, REPORTS
@@ -32,7 +31,7 @@ class HostedRun(Telling):
         databases = run.databases(keepdb=...)      # then making(), made(), run_checks(), surrounding_tests(), dropping()
         with run:                                  # refuses options that cannot work; handles signals, if asked to
             run.begin(ids)                         # RunStarted, and what was measured before
-            with run.around_tests():               # in each process that runs tests: counts queries for the budgets
+            with run.around_tests():               # in each process that runs tests: notes their requests
                 run.publish(fact)                  # FixtureStarted … TestFinished, as they happen
             run.end(stopped="--failfast")          # RunFinished; tests that no fact accounts for are lost, or not run
             run.finish()                           # when the databases are dropped: coverage and the last reports
@@ -110,8 +109,8 @@ class HostedRun(Telling):
         self.publish_start(ids)
 
     def around_tests(self) -> AbstractContextManager[None]:
-        """Return what is to be around the tests of this process: it counts queries, if there are budgets of them."""
-        return counting_queries(self.options[QueryOptions])
+        """Return what is to be around the tests of this process: it notes what requests cost and ask for."""
+        return noting_requests(self.options)
 
     def take(self, line: str) -> None:
         """Publish the fact of a worker that ``to_json`` made into ``line``; what is none is passed over."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,18 +14,23 @@ from testkit.core.errors import OptionError
 from testkit.core.events import Fact, WorkerLost
 from testkit.core.options import Options
 from testkit.core.tally import Tally
+from testkit.coverage.routes.options import RouteOptions
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions, console_listener
 from testkit.listeners.durations import DurationsListener
 from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.queries.options import QueryOptions
+from testkit.screenshots.options import ScreenshotOptions
 from testkit.selection import durations
 from testkit.selection.durations import Durations
 from testkit.session.host import Host
 from testkit.session.options import RunOptions
 
 if TYPE_CHECKING:
+    from testkit.coverage.routes.base import Base
     from testkit.listeners.budgets import BudgetsListener
+    from testkit.listeners.routes import RoutesListener
+    from testkit.listeners.screenshots import ScreenshotsListener
 
 Measured = Callable[[str, Mapping[str, Any]], None]
 
@@ -52,7 +57,9 @@ class Listening:
         self._options, self._host, self._bus, self._tally, self._places = options, host, bus, tally, places
         self._flushes: list[Callable[[], None]] = []
         self._budgets: BudgetsListener | None = None
+        self._routes: RoutesListener | None = None
         self._check_budgets_file()
+        self._base = self._base_of_routes()
         origin = options.settings["listeners"].origin
         self._own = [_import_listener(path, origin) for path in options[RunOptions].listeners]
         xunit = options[XunitOptions]
@@ -66,6 +73,7 @@ class Listening:
         stack: ExitStack,
         *,
         is_parallel: bool,
+        in_browser: Collection[str],
         remembers: bool,
         measured: Measured,
         notice: Callable[[str], None],
@@ -76,6 +84,7 @@ class Listening:
             run: the id of the run.
             stack: closes what is open.
             is_parallel: whether the run forks, which goes with no thread.
+            in_browser: the ids of the tests that need a browser.
             remembers: whether the durations of this run are for later ones.
             measured: publishes what a listener measured.
             notice: tells the user what is no fact.
@@ -89,6 +98,11 @@ class Listening:
         if self._options[QueryOptions].has_budgets:
             self._budgets = self._budgets_listener(measured, is_part=not remembers)
             self._bus.subscribe(self._budgets)
+        if self._options[RouteOptions].has_routes:
+            self._routes = self._routes_listener(measured, is_part=not remembers)
+            self._bus.subscribe(self._routes)
+        if self._options[ScreenshotOptions].with_needle and not self._host.parts:
+            self._bus.subscribe(self._screenshots_listener(measured, in_browser, is_part=not remembers))
         xunit = self._options[XunitOptions]
         if xunit.with_xunit:
             self._bus.subscribe(xunit_listener(xunit))
@@ -117,14 +131,46 @@ class Listening:
         self._flushes.append(console.refresh)
 
     def _budgets_listener(self, measured: Measured, *, is_part: bool) -> BudgetsListener:
+        from testkit.endpoints.routes import all_paths
         from testkit.listeners.budgets import BudgetsListener
-        from testkit.queries.budgets.routes import all_routes
 
         return BudgetsListener(
             measured,
             self._options[QueryOptions],
             self._tally,
+            routes=None if self._host.parts else all_paths,
+            is_whole=self._host.is_whole,
+            is_part=is_part,
+            parts=self._host.parts,
+        )
+
+    def _screenshots_listener(
+        self, measured: Measured, tests: Collection[str], *, is_part: bool
+    ) -> ScreenshotsListener:
+        from testkit.listeners.screenshots import ScreenshotsListener
+
+        sizes = self._options.settings["breakpoints"].origin
+        return ScreenshotsListener(
+            measured,
+            self.reports,
+            tests,
+            is_whole=self._host.is_whole and not is_part,
+            limited=sizes if sizes.startswith(("--", "TESTKIT_")) else "",
+        )
+
+    def _routes_listener(self, measured: Measured, *, is_part: bool) -> RoutesListener:
+        from testkit.endpoints.routes import all_routes
+        from testkit.listeners.routes import RoutesListener
+
+        options = self._options[RouteOptions]
+        if not is_part:
+            self.reports["routes"] = str(options.routes_file)
+        return RoutesListener(
+            measured,
+            options,
+            self._tally,
             routes=None if self._host.parts else all_routes,
+            base=None if is_part else self._base,
             is_whole=self._host.is_whole,
             is_part=is_part,
             parts=self._host.parts,
@@ -158,10 +204,30 @@ class Listening:
                 "--query-budgets=record writes it"
             )
 
+    def _base_of_routes(self) -> Base | None:
+        """Return the commit that the routes are compared with, if there is one.
+
+        Raises:
+            OptionError: there is nothing to compare with, or no such commit.
+        """
+        options = self._options[RouteOptions]
+        if options.routes_base:
+            from testkit.coverage.routes.base import Base
+
+            return Base(options.routes_base, Path.cwd())
+        is_told = options.untested_routes_file.exists() or options.update_untested_routes
+        if options.fail_untested_routes == "new" and not is_told:
+            raise OptionError(
+                f"--fail-untested-routes=new needs to know what is not new: --update-untested-routes writes "
+                f"{options.untested_routes_file}, or name a commit by --routes-base"
+            )
+        return None
+
     @property
     def problem(self) -> str:
         """What fails the run although its tests have passed; empty for nothing."""
-        return self._budgets.problem if self._budgets is not None else ""
+        problems = [listener.problem for listener in (self._budgets, self._routes) if listener is not None]
+        return "; ".join(filter(None, problems))
 
     def end_with(self, *listeners: Listener) -> None:
         """Subscribe ``listeners``, and the project's own after them."""

@@ -21,11 +21,13 @@ from testkit.core.options import (
 )
 from testkit.core.readers import names
 from testkit.coverage.options import CoverageOptions
+from testkit.coverage.routes.options import RouteOptions
 from testkit.databases.options import CheckOptions, DatabaseOptions, GuardOptions
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions
 from testkit.listeners.xunit import XunitOptions
 from testkit.queries.options import QueryOptions
+from testkit.screenshots.options import ScreenshotOptions, from_needle
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import ShardOptions
 
@@ -67,7 +69,9 @@ GROUPS: tuple[type[OptionGroup], ...] = (
     ConsoleOptions,
     XunitOptions,
     CoverageOptions,
+    RouteOptions,
     QueryOptions,
+    ScreenshotOptions,
     DatabaseOptions,
     CheckOptions,
     GuardOptions,
@@ -98,7 +102,7 @@ def resolve_options(
     typed = from_command_line(command_line)
     if spell is not None:
         typed = typed._replace(spell=spell)
-    sources = [typed, from_environment(os.environ), *host]
+    sources = [typed, from_environment(os.environ), from_needle(os.environ), *host]
     if settings is not None:
         given = getattr(settings, "TESTKIT", {})
         if not isinstance(given, Mapping):

@@ -38,6 +38,7 @@ class ParallelRun:
         isolate: bool,
         hosts: Sequence[str],
         budgets: Path | None,
+        routes: bool,
     ) -> None:
         """Describe the workers.
 
@@ -51,6 +52,7 @@ class ParallelRun:
             isolate: whether each has caches, a MEDIA_ROOT and a temp folder of its own.
             hosts: the hosts that the production guard allows.
             budgets: the file of query budgets, if there are any.
+            routes: whether it is noted which routes are asked for.
         """
         self._count = count
         if start_method != "auto":
@@ -62,6 +64,7 @@ class ParallelRun:
         has_own = parallel_suite.init_worker is not ParallelTestSuite.init_worker
         self._init_worker = _path_of(parallel_suite) if has_own else ""
         self._debug, self._isolate, self._hosts, self._budgets = debug, isolate, list(hosts), budgets
+        self._routes = routes
         self._clones: Clones | None = None
         own = measure.running()
         self._foreign = measure.foreign() if own is None else None
@@ -105,8 +108,12 @@ class ParallelRun:
             surroundings.append(Surrounding("testkit.databases.clones.django_set_up", data))
         surroundings.append(Surrounding("testkit.databases.clones.cloned", self._clones.lease(worker, folder)))
         surroundings += itertools.starmap(Surrounding, self._databases.surroundings())
+        if self._method != "fork":
+            surroundings.append(Surrounding("testkit.screenshots.needle.adapter.adapted", None))
         if self._budgets is not None:
             surroundings.append(Surrounding("testkit.queries.budgets.hooks.followed", str(self._budgets)))
+        if self._routes:
+            surroundings.append(Surrounding("testkit.coverage.routes.hooks.heard", None))
         if not self._isolate:
             return surroundings
         own = Path(tempfile.mkdtemp(prefix=f"{worker}.", dir=folder))  # not that of the worker whose place it takes

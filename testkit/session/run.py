@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +19,8 @@ from testkit.execution.ids import iterate, test_id
 from testkit.execution.limits import Limits
 from testkit.execution.options import ExecutionOptions
 from testkit.execution.watchdog import Watchdog
+from testkit.screenshots import options as screenshots
+from testkit.screenshots.needle.adapter import adapt
 from testkit.selection import rerun
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import ShardOptions
@@ -61,6 +63,8 @@ class Session(Telling):
 
     def loading(self, runner: Any, labels: Sequence[str] | None) -> AbstractContextManager[None]:
         """Return what is to be around ``runner``'s (a ``DiscoverRunner``'s) loading of ``labels``."""
+        screenshots.export(self.options)
+        adapt()
         return nullcontext() if self.sharding is None else self.sharding.loading(runner, labels or ())
 
     def select(self, tests: Sequence[Any], rank_of: Callable[[Any], int]) -> list[Any]:
@@ -113,7 +117,7 @@ class Session(Telling):
         if self.run_id:
             raise TestkitError("run_suite() of the project's runner runs tests a second time: one run has one suite")
         sys.stdout.flush()  # what Django has said so far comes before the tests, also where it is a file
-        listening = self.listen(is_parallel=workers is not None)
+        listening = self.listen(_in_browser(suite), is_parallel=workers is not None)
         folder = self._make_folder()
         execution = Execution(
             self.options,
@@ -163,6 +167,11 @@ class Session(Telling):
         folder = Path(tempfile.mkdtemp(prefix="testkit-"))
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         return folder
+
+
+def _in_browser(suite: Any) -> Collection[str]:
+    """Return the ids of the tests that need a browser."""
+    return [test_id(test) for test in iterate(suite) if screenshots.TAG in getattr(test, "tags", ())]
 
 
 def _sharding_of(options: Options, known: Path) -> Sharding | None:

@@ -13,6 +13,7 @@ from typing import Any
 from testkit.core.errors import OptionError, TestkitError
 from testkit.core.options import OptionGroup, Options, declared
 from testkit.coverage.options import CoverageOptions
+from testkit.coverage.routes.options import RouteOptions
 from testkit.execution.ids import test_id
 from testkit.listeners.xunit import XunitOptions
 from testkit.queries.options import QueryOptions
@@ -24,7 +25,7 @@ from testkit.selection.shards import AUTO, Shard, ShardOptions, parse_shard, sha
 from testkit.session.manifest import NAME, Manifest, SeenClass, read_manifest, shortened, write_manifest
 from testkit.session.sources import PartLoading, Sources, find_sources
 
-MERGED_GROUPS: tuple[type[OptionGroup], ...] = (XunitOptions, CoverageOptions, QueryOptions)
+MERGED_GROUPS: tuple[type[OptionGroup], ...] = (XunitOptions, CoverageOptions, RouteOptions, QueryOptions)
 """The groups whose options a merge takes over from the shards, so that it writes what the run would have."""
 _MERGED_OPTIONS = (*declared(MERGED_GROUPS), "allow_no_tests", "listeners")
 

@@ -15,7 +15,7 @@ class Ending(NamedTuple):
     """What is known of a run that is over.
 
     ``finished`` is None if the tests never ran. ``failures`` is how many problems fail the run as the project's runner
-    has it, ``below_minimum`` what is missing in coverage, ``over_budget`` what is wrong with query budgets.
+    has it, ``below_minimum`` what is missing in coverage, ``over_budget`` what is wrong with query budgets or with routes.
     """
 
     finished: RunFinished | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -100,8 +100,8 @@ class Telling:
 
     # Facts
 
-    def listen(self, *, is_parallel: bool) -> Listening:
-        """Begin a run: from here on listeners hear its facts. ``is_parallel`` as :meth:`Listening.begin` has it."""
+    def listen(self, in_browser: Collection[str] = (), *, is_parallel: bool) -> Listening:
+        """Begin a run: from here on listeners hear its facts. The arguments are those of :meth:`Listening.begin`."""
         self.run_id = journal.new_run_id()
         listening = self._listening
         assert listening is not None, "a run is entered before its tests run"
@@ -109,6 +109,7 @@ class Telling:
             self.run_id,
             self._stack,
             is_parallel=is_parallel,
+            in_browser=in_browser,
             remembers=not self._is_part,  # what a part was planned from is for the merge to change
             measured=self.measured,
             notice=self.notice,

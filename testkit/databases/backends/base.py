@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -105,10 +105,6 @@ class Backend(ABC):
         self.mark(name)
 
     # Databases
-
-    def building(self) -> AbstractContextManager[None]:
-        """Return what is to be around the building of a database, to make it faster."""
-        return nullcontext()
 
     @abstractmethod
     def copy(self, source: str, target: str) -> None:

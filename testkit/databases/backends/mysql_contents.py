@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from testkit.databases.backends.mysql_programs import (
@@ -25,6 +25,7 @@ UNKNOWN = "filled"
 _AT_ONCE = 200
 # The line of a table's options. A line break within a comment or a text is written "\\n" there.
 _OPTIONS = re.compile(r"^(\)[^\n]*? ENGINE=(\w+))(?: AUTO_INCREMENT=(\d+))?", re.MULTILINE)
+_REFERENCE = re.compile(r"^  CONSTRAINT [^\n]* REFERENCES `((?:[^`]|``)+)`", re.MULTILINE)
 # Tables whose rows are elsewhere, or nowhere.
 _WITHOUT_ROWS = frozenset({"MRG_MYISAM", "MRG_MyISAM", "FEDERATED", "BLACKHOLE", "CONNECT", "SPIDER", "SPHINX", "S3"})
 _AS_TEXT = frozenset(
@@ -92,6 +93,20 @@ def with_increment(table: Table) -> str:
     if table.increment == 1:
         return table.create
     return _OPTIONS.sub(rf"\g<1> AUTO_INCREMENT={table.increment}", table.create, count=1)
+
+
+def in_circles(tables: Mapping[str, Table]) -> set[str]:
+    """Return the tables that refer to each other in circles, and those on the way from one circle to another."""
+    referred = {
+        name: {other.replace("``", "`") for other in _REFERENCE.findall(table.create)} - {name}
+        for name, table in tables.items()
+    }
+    left, before = set(tables), -1
+    while len(left) != before:
+        before = len(left)
+        left = {name for name in left if referred[name] & left}
+        left &= {other for name in left for other in referred[name]}
+    return left
 
 
 def read_contents(server: Administration, database: str, *, rows: bool) -> Contents:

@@ -19,18 +19,28 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.signals import connection_created
 
 from testkit.core.errors import TestkitError
 from testkit.databases.backends.base import DIGEST_LENGTH, Backend, Template
+from testkit.databases.backends.postgresql_catalogue import (
+    NEWBORN,
+    Made,
+    all_made,
+    creation_of,
+    do_not_sync,
+    end_sessions,
+    exists,
+    rest_of,
+    run_of,
+    sessions_at,
+    version_of,
+)
 from testkit.databases.backends.postgresql_server import Server, close_all, code_of, quoted
 
-_NEWBORN = 0x746B6462  # the connection limit of what CREATE DATABASE has just made: a number that nobody would choose
-_INVALID = -2  # that of a database whose DROP was interrupted: all that can be done to it is to drop it again
 _SPARE = re.compile(r"tk([0-9a-f]+)s[0-9a-f]{8}")
 _BUILD = re.compile(r"tk_b[0-9a-f]{8}")
 # The server itself waits five seconds, in each attempt, for the sessions of a database to end.
@@ -39,79 +49,6 @@ _SESSION_SECONDS = 5.0
 _TOUCH_SECONDS = 60.0
 
 _IN_USE, _DUPLICATE, _NOT_ALLOWED, _LOCKED = "55006", "42P04", "42501", "55P03"
-
-_ALL_MADE = """
-    SELECT pg_database.oid, datname, coalesce(description, ''), datconnlimit
-    FROM pg_database LEFT JOIN pg_shdescription
-        ON objoid = pg_database.oid AND classoid = 'pg_database'::regclass
-    WHERE pg_has_role(datdba, 'USAGE')
-        AND (description LIKE '{"testkit": 1,%%' OR description IS NULL AND datconnlimit = %s)
-    ORDER BY datname
-"""
-_CREATION = """
-    SELECT format('CREATE DATABASE %%I OWNER %%I TEMPLATE %%I CONNECTION LIMIT %%s',
-                  %s::text, pg_get_userbyid(datdba), datname, %s::int)
-    FROM pg_database WHERE datname = %s::name
-"""
-# What CREATE DATABASE does not copy, as statements: privileges, settings (as pg_dump writes them; those of other roles
-# are nothing to a test) and the connection limit.
-_REST = """
-    WITH source AS (SELECT * FROM pg_database WHERE datname = %s::name), target AS (SELECT %s::text AS name)
-    SELECT statement FROM (
-        SELECT 1 AS step, format('REVOKE ALL ON DATABASE %%I FROM PUBLIC, %%I', name, pg_get_userbyid(datdba))
-            AS statement FROM source, target WHERE datacl IS NOT NULL
-        UNION ALL
-        SELECT 2, format('GRANT %%s ON DATABASE %%I TO %%s%%s', privilege_type, name,
-                CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
-                CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-            FROM source, target, aclexplode(datacl)
-        UNION ALL
-        SELECT 3, format('ALTER %%s DATABASE %%I SET %%I TO %%s',
-                CASE setrole WHEN 0 THEN '' ELSE format('ROLE %%I IN', session_user) END, name, variable,
-                CASE WHEN value NOT IN ('', '""') AND variable IN
-                        ('local_preload_libraries', 'search_path', 'session_preload_libraries', 'temp_tablespaces')
-                    THEN value -- a list of names that are quoted already
-                    WHEN value = '""' THEN quote_literal('')
-                    ELSE quote_literal(value) END)
-            FROM source, target, pg_db_role_setting, unnest(setconfig) AS config,
-                LATERAL (SELECT split_part(config, '=', 1) AS variable,
-                                substr(config, strpos(config, '=') + 1) AS value) AS parts
-            WHERE setdatabase = source.oid
-                AND setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user))
-        UNION ALL
-        SELECT 4, format('ALTER DATABASE %%I CONNECTION LIMIT %%s', name,
-                CASE datconnlimit WHEN %s THEN -1 ELSE datconnlimit END)
-            FROM source, target
-    ) AS statements ORDER BY step
-"""
-# This user's own. Those of the server itself (autovacuum) make way for whoever needs the database.
-_END_SESSIONS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = ANY(%s::name[]) AND pid <> pg_backend_pid()
-        AND usename = session_user AND pg_has_role(usesysid, 'USAGE')
-"""
-_SESSIONS = """
-    SELECT pid, usename, application_name, state FROM pg_stat_activity
-    WHERE datname = %s::name AND pid <> pg_backend_pid() ORDER BY pid
-"""
-_VERSION = """
-    SELECT current_setting('server_version_num')::int / 10000, pg_encoding_to_char(encoding), datcollate, datctype
-    FROM pg_database WHERE datname = %s::name
-"""
-
-
-class _Made(NamedTuple):
-    """A database that testkit has made: what its comment says (nothing yet, perhaps), and whether it can be used."""
-
-    oid: int
-    name: str
-    note: dict[str, Any]
-    is_valid: bool
-
-
-def _run_of(made: _Made) -> str:
-    """Return the name that the run had locked for which ``made`` was made: its own, if it is not even marked."""
-    return str(made.note.get("run", "")) if made.note else made.name
 
 
 class PostgresqlBackend(Backend):
@@ -139,8 +76,7 @@ class PostgresqlBackend(Backend):
     def version(self) -> str:
         """Return the server's major version, and encoding and collation of what new databases are made from."""
         template = self.connection.settings_dict["TEST"].get("TEMPLATE") or "template1"
-        rows = self._server.rows(_VERSION, template.strip('"'))
-        return f"PostgreSQL {' '.join(str(value) for row in rows for value in row)}"
+        return version_of(self._server, template.strip('"'))
 
     # Names
 
@@ -150,7 +86,7 @@ class PostgresqlBackend(Backend):
             return True
         if self._server.lock(name):
             self._locked.add(name)
-            self._left |= {made.oid for made in self._made() if _run_of(made) == name}
+            self._left |= {made.oid for made in self._made() if run_of(made) == name}
         return name in self._locked
 
     def unlock(self) -> None:
@@ -160,7 +96,7 @@ class PostgresqlBackend(Backend):
 
     def stranger(self, name: str) -> bool:
         """Return whether there is a database ``name`` that is another role's, or does not say that testkit has made it."""
-        return self._exists(name) and self._find(name) is None
+        return exists(self._server, name) and self._find(name) is None
 
     def mark(self, name: str) -> None:
         """Note in the comment of the database ``name`` that it was made by testkit, for the run :attr:`run_name`."""
@@ -172,14 +108,14 @@ class PostgresqlBackend(Backend):
         """Mark the database that Django creates in the block: by the connection limit of newborn ones, until it is there."""
         creation: Any = self.connection.creation
         suffix = creation.sql_table_creation_suffix
-        creation.sql_table_creation_suffix = lambda: f"{suffix() or 'WITH'} CONNECTION LIMIT {_NEWBORN}"
+        creation.sql_table_creation_suffix = lambda: f"{suffix() or 'WITH'} CONNECTION LIMIT {NEWBORN}"
         try:
             yield
         finally:
             vars(creation).pop("sql_table_creation_suffix")
         self.mark(name)
-        with self._explained(f'the connection limit of the database "{name}" cannot be set'):
-            self._server.run(f"ALTER DATABASE {quoted(name)} CONNECTION LIMIT -1")
+        with self._explained(f'the settings of the database "{name}" cannot be changed'):
+            self._server.run(do_not_sync(name), f"ALTER DATABASE {quoted(name)} CONNECTION LIMIT -1")
 
     # Databases
 
@@ -254,7 +190,7 @@ class PostgresqlBackend(Backend):
         if template is None:
             self.drop(name)
             return
-        if self._exists(name):
+        if exists(self._server, name):
             self._drop_later(name)
         self._see_to_spare(template.name, template.digest)
 
@@ -305,29 +241,6 @@ class PostgresqlBackend(Backend):
                 if not is_own:
                     self._server.unlock(lock)
 
-    # The building of what becomes a template
-
-    @contextmanager
-    def building(self) -> Iterator[None]:
-        """While the block lasts, commits of the alias do not wait for the disk.
-
-        Whether they would survive a crash of the server matters to no template: its copy is on disk before it is there.
-        """
-
-        def set_up(connection: BaseDatabaseWrapper, **_: Any) -> None:
-            if connection.alias == self.connection.alias:
-                with connection.cursor() as cursor:
-                    cursor.execute("SET synchronous_commit = off")
-
-        if self.connection.connection is not None:
-            set_up(self.connection)
-        connection_created.connect(set_up)
-        try:
-            yield
-        finally:
-            connection_created.disconnect(set_up)
-            close_all(self.connection)
-
     # Names and notes
 
     @property
@@ -349,33 +262,25 @@ class PostgresqlBackend(Backend):
         note = json.dumps({"testkit": 1, "base": self.base, "run": self.run_name} | more)
         return f"COMMENT ON DATABASE {quoted(name)} IS {self._server.literal(note)}"
 
-    def _exists(self, name: str) -> bool:
-        return bool(self._server.rows("SELECT 1 FROM pg_database WHERE datname = %s::name", name))
+    def _find(self, name: str) -> Made | None:
+        return next((made for made in all_made(self._server) if made.name == name), None)
 
-    def _find(self, name: str) -> _Made | None:
-        return next((made for made in self._all_made() if made.name == name), None)
-
-    def _made(self) -> Iterator[_Made]:
+    def _made(self) -> Iterator[Made]:
         """Yield what was made for this test database: the comment goes along when somebody renames one of ours."""
-        for made in self._all_made():
+        for made in all_made(self._server):
             if made.name != self.base and self._suffix(made.name) is None:
                 continue
             if made.note.get("base", self.base) == self.base:
                 yield made
 
-    def _all_made(self) -> Iterator[_Made]:
-        for oid, name, comment, limit in self._server.rows(_ALL_MADE, _NEWBORN):
-            with suppress(ValueError):  # somebody has edited it
-                yield _Made(oid, name, json.loads(comment or "{}"), limit != _INVALID)
-
-    def _is_template(self, made: _Made) -> bool:
+    def _is_template(self, made: Made) -> bool:
         return "digest" in made.note and made.name == self.template_name(str(made.note["digest"]))
 
     def _spares(self, digest: str) -> list[str]:
         matches = [(made, _SPARE.fullmatch(self._suffix(made.name) or "")) for made in self._made()]
         return [made.name for made, match in matches if match and match[1] == digest]
 
-    def _lock_of_leftover(self, made: _Made, there: set[str]) -> str:
+    def _lock_of_leftover(self, made: Made, there: set[str]) -> str:
         """Return the name by whose lock ``made`` is in use; nothing for what is to stay."""
         suffix = self._suffix(made.name) or ""
         if _BUILD.fullmatch(suffix):
@@ -385,7 +290,7 @@ class PostgresqlBackend(Backend):
             return "" if template in there and made.is_valid else template
         if self._is_template(made):
             return "" if made.is_valid else made.name
-        return _run_of(made)
+        return run_of(made)
 
     # Copies
 
@@ -416,14 +321,15 @@ class PostgresqlBackend(Backend):
                 self._server.unlock(build)
 
     def _creation(self, source: str, target: str) -> str:
-        for (statement,) in self._server.rows(_CREATION, target, _NEWBORN, source):
-            return str(statement)
-        raise TestkitError(f'the database "{source}" of {self._alias} cannot be copied: it is not there')
+        statement = creation_of(self._server, source, target)
+        if not statement:
+            raise TestkitError(f'the database "{source}" of {self._alias} cannot be copied: it is not there')
+        return statement
 
     def _finish(self, source: str, copy: str, name: str, **note: Any) -> list[str]:
         """Return the statements by which a ``copy`` of ``source`` becomes ``name``."""
-        rest = [statement for (statement,) in self._server.rows(_REST, source, copy, _NEWBORN)]
-        return [self._comment(copy, **note), *rest, f"ALTER DATABASE {quoted(copy)} RENAME TO {quoted(name)}"]
+        rename = f"ALTER DATABASE {quoted(copy)} RENAME TO {quoted(name)}"
+        return [self._comment(copy, **note), do_not_sync(copy), *rest_of(self._server, source, copy), rename]
 
     def _take_spare(self, template: Template, name: str) -> bool:
         self._refuse_stranger(name)
@@ -487,7 +393,7 @@ class PostgresqlBackend(Backend):
         """End this user's sessions at the databases ``names``, and return whether there were any."""
         deadline = time.monotonic() + _SESSION_SECONDS
         found = False
-        while self._server.rows(_END_SESSIONS, list(names)) and time.monotonic() < deadline:
+        while end_sessions(self._server, names) and time.monotonic() < deadline:
             found = True
             time.sleep(0.005)
         return found
@@ -505,11 +411,8 @@ class PostgresqlBackend(Backend):
 
     def _remedy(self, code: str, name: str) -> str:
         if code == _IN_USE and name:
-            sessions = [
-                f"{pid} of {user} ({program or 'no name'}, {state})"
-                for pid, user, program, state in self._server.rows(_SESSIONS, name)
-            ]
-            return f". Sessions there: {', '.join(sessions) or 'none any more'}. End them, or their programs"
+            sessions = ", ".join(sessions_at(self._server, name)) or "none any more"
+            return f". Sessions there: {sessions}. End them, or their programs"
         if code != _NOT_ALLOWED:
             return ""
         query = "SELECT quote_ident(rolname), rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"

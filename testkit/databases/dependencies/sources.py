@@ -89,7 +89,7 @@ class Files:
         others = {path: facts for path, facts in self._known.items() if path in self._used or os.path.exists(path)}
         plain = {"format": _FORMAT, "files": {path: facts for path, facts in others.items() if is_settled(facts[1:3])}}
         with suppress(OSError), replacing(self._path) as file:
-            json.dump(plain, file, separators=(",", ":"))
+            file.write(json.dumps(plain, separators=(",", ":")))  # json.dump() writes by Python's own steps
         self._is_new = False
 
 

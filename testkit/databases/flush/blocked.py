@@ -10,8 +10,6 @@ from typing import NamedTuple
 from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from testkit.queries.shorten import shorten
-
 _LONGEST_QUERY = 300
 # A password may be in one. The server may have cut the statement off within a literal.
 _LITERAL = re.compile(r"'(?:[^']|'')*(?:'|$)|\$(\w*)\$.*?(?:\$\1\$|$)", re.DOTALL)
@@ -65,6 +63,8 @@ def _describe(session: Session, alias: str) -> Iterable[str]:
     tables = f", holds locks on {', '.join(session.tables)}" if session.tables else ""
     yield f"  session {session.id} ({', '.join(named)}): {session.state}{tables}"
     if session.query:
+        from testkit.queries.shorten import shorten  # here, as few runs need it and its many rules
+
         query = _LITERAL.sub("'…'", shorten(session.query))
         yield f"    its last statement: {query if len(query) <= _LONGEST_QUERY else query[:_LONGEST_QUERY] + '…'}"
     yield from (f"    {line}" for line in _holder(alias, session.id).splitlines())

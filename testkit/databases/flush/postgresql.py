@@ -45,6 +45,11 @@ _BY_NAME = (
     "AND n.nspname NOT IN ('pg_catalog', 'pg_toast') AND pg_catalog.pg_table_is_visible(c.oid)"
 )
 _BY_OID = "c.oid = ANY(%s)"
+# What is selected is evaluated in its order.
+_BOUND = """
+    SELECT current_setting('lock_timeout'), current_setting('is_superuser') = 'on',
+        set_config('lock_timeout', coalesce(%s, current_setting('lock_timeout')), false)
+"""
 # Those of partitions follow from those of the partitioned table.
 _FOREIGN_KEYS = """
     SELECT conrelid, confrelid, condeferred OR confdeltype NOT IN ('a', 'r')
@@ -99,16 +104,15 @@ class PostgresEmptier(Emptier):
     @contextmanager
     def bounded(self, seconds: float) -> Iterator[None]:
         """Let statements wait for locks for at most ``seconds``."""
-        set_limit = "SELECT set_config('lock_timeout', %s, false)"
+        limit = f"{max(1, round(seconds * 1000))}ms" if seconds else None
         with self.connection.cursor() as cursor:
-            cursor.execute("SELECT current_setting('lock_timeout'), current_setting('is_superuser') = 'on'")
-            before, self._is_superuser = cursor.fetchone()
-            cursor.execute(set_limit, [f"{max(1, round(seconds * 1000))}ms" if seconds else before])
+            cursor.execute(_BOUND, [limit])
+            before, self._is_superuser, _ = cursor.fetchone()
         try:
             yield
         finally:
             with suppress(DatabaseError), self.connection.cursor() as cursor:
-                cursor.execute(set_limit, [before])
+                cursor.execute("SELECT set_config('lock_timeout', %s, false)", [before])
 
     def look(self, cursor: CursorWrapper, tables: Collection[str], cascade: bool) -> Found:
         """Find which of the ``tables``, and of those that TRUNCATE would empty with them, were written."""

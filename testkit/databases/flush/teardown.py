@@ -13,13 +13,14 @@ from django.core.management import CommandError
 from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test import TransactionTestCase, testcases
+from django.utils.module_loading import import_string
 
+from testkit.core.errors import OptionError
 from testkit.databases.flush.blocked import refusal
 from testkit.databases.flush.emission import conditions_of, emit, sequences_of_sites
 from testkit.databases.flush.emptying import Emptier, Unsure, emptier_of
 from testkit.databases.flush.left import Left, remember
-
-LOCK_TIMEOUT = 10.0
+from testkit.databases.options import FLUSH_TIMEOUT
 
 
 @contextmanager
@@ -35,16 +36,16 @@ def selective(worker: str, data: Mapping[str, Any]) -> Iterator[None]:
             the same ones each time: they need not be called as long as those are there.
 
     Raises:
+        OptionError: a receiver cannot be imported.
         FlushBlocked: in the tear-down of a test; another session holds locks for longer than that.
     """
+    trusted = frozenset(map(_found, data.get("row_receivers", ())))
     name = "_fixture_teardown"
     replaced: Any = vars(TransactionTestCase)[name]
     if getattr(replaced, "__module__", "") != testcases.__name__:
         yield
         return
-    flushes = _Flushes(
-        replaced, float(data.get("lock_timeout", LOCK_TIMEOUT)), frozenset(data.get("row_receivers", ()))
-    )
+    flushes = _Flushes(replaced, float(data.get("lock_timeout", FLUSH_TIMEOUT)), trusted)
 
     def _fixture_teardown(test: TransactionTestCase) -> None:
         flushes.tear_down(test)
@@ -55,6 +56,14 @@ def selective(worker: str, data: Mapping[str, Any]) -> Iterator[None]:
     finally:
         if vars(TransactionTestCase)[name] is _fixture_teardown:
             setattr(TransactionTestCase, name, replaced)
+
+
+def _found(path: str) -> str:
+    try:
+        import_string(path)
+    except ImportError as error:
+        raise OptionError(f'TESTKIT["ROW_RECEIVERS"] has {path!r}: {error}') from error
+    return path
 
 
 class _Flushes:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
-import difflib
-import errno
-import fcntl
-import json
-import os
-import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from testkit.core.errors import OptionError
-from testkit.core.paths import replacing
+from testkit.endpoints.files import KEY, Text, by_route, did_you_mean, editing, line_of, shown
 from testkit.queries.budgets.costs import DEFAULT, Cost
 
 MAX, TIME, REASON = "max", "time_ms", "reason"
 _SETTINGS = ("budgets", "ignore_tables")
-_KEY = re.compile(r"[^\s/]+ /.*", re.DOTALL)
 _HEADER = """\
 # How many queries each endpoint may make. A test whose request makes more fails.
 # Numbers go down by --update-query-budgets and up by hand, so that a reviewer sees it.
@@ -83,9 +75,9 @@ def read(path: Path) -> Budgets:
         OptionError: it cannot be read, is no TOML, or has something in it that is none of a budget's.
     """
     try:
-        text = _Text.read(path).lines
+        text = Text.read(path).lines
     except FileNotFoundError:
-        return Budgets(path, _shown(path), {})
+        return Budgets(path, shown(path), {})
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"{path} cannot be read: {error}") from error
     return _parse(path, text)
@@ -99,32 +91,6 @@ def _parse(path: Path, text: str) -> Budgets:
     return _Reader(path, text).budgets(data)
 
 
-def _shown(path: Path) -> str:
-    with suppress(FileNotFoundError):  # a test has removed the working directory
-        here = Path.cwd()
-        return str(path.relative_to(here) if path.is_relative_to(here) else path)
-    return str(path)
-
-
-class _Text(NamedTuple):
-    """A file's text with plain line ends, and what editors of other systems have put in besides."""
-
-    lines: str
-    has_mark: bool = False
-    has_returns: bool = False
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")
-        return cls(text.replace("\r\n", "\n"), data.startswith(codecs.BOM_UTF8), "\r\n" in text)
-
-    def changed(self, lines: str) -> str:
-        """Return ``lines`` with the line ends and the mark of this text."""
-        text = lines.replace("\n", "\r\n") if self.has_returns else lines
-        return f"\ufeff{text}" if self.has_mark else text
-
-
 class _Reader:
     """Checks what is in a file, and names the line of what is wrong."""
 
@@ -134,9 +100,7 @@ class _Reader:
     def budgets(self, data: Mapping[str, Any]) -> Budgets:
         for key in data:
             if key not in _SETTINGS:
-                remedy = (
-                    f'put it below [budgets]: "{key}" = …' if _KEY.fullmatch(key) else _did_you_mean(key, _SETTINGS)
-                )
+                remedy = f'put it below [budgets]: "{key}" = …' if KEY.fullmatch(key) else did_you_mean(key, _SETTINGS)
                 raise self._error(key, f"{key!r} is no setting: {remedy}")
         ignored = data.get("ignore_tables", [])
         if not isinstance(ignored, list) or not all(isinstance(name, str) for name in ignored):
@@ -145,11 +109,11 @@ class _Reader:
         if not isinstance(of, dict):
             raise self._error("budgets", '[budgets] is a table: below it stands "GET /route/" = 4')
         found = {key: self._budget(key, value) for key, value in of.items()}
-        return Budgets(self._path, _shown(self._path), found, frozenset(ignored))
+        return Budgets(self._path, shown(self._path), found, frozenset(ignored))
 
     def _budget(self, key: str, value: Any) -> Budget:
         line = self._line_of(key)
-        if not _KEY.fullmatch(key):
+        if not KEY.fullmatch(key):
             raise self._error(key, f'{key!r} is no endpoint: give method and route, "GET /library/books/<int:pk>/"')
         if _is_count(value):
             return Budget(most=value, line=line)
@@ -180,14 +144,11 @@ class _Reader:
             return
         known = [*connections.settings, MAX, TIME, REASON]
         if name not in known:
-            raise self._error(key, f"{key!r} has {name!r}, which is no database: {_did_you_mean(name, known)}")
+            raise self._error(key, f"{key!r} has {name!r}, which is no database: {did_you_mean(name, known)}")
 
     def _line_of(self, key: str) -> int:
         """Return the line that ``key`` stands in, from 1; 0 where that cannot be told."""
-        spellings = (json.dumps(key, ensure_ascii=False), f"'{key}'", key)
-        keys = "|".join(map(re.escape, spellings))
-        beginning = re.compile(rf"\s*\[?\s*(?:budgets\s*\.\s*)?(?:{keys})\s*[=.\]]")
-        return next((number for number, line in enumerate(self._lines, 1) if beginning.match(line)), 0)
+        return line_of(key, "budgets", self._lines)
 
     def _error(self, key: str, problem: str) -> OptionError:
         line = self._line_of(key)
@@ -201,7 +162,7 @@ def record(path: Path, costs: Mapping[str, Cost]) -> list[str]:
         OSError: the file cannot be written.
     """
     with _editing(path) as (budgets, document):
-        new = sorted((key for key in costs if key not in budgets), key=_by_route)
+        new = sorted((key for key in costs if key not in budgets), key=by_route)
         for key in new:
             document["budgets"][key] = _value(costs[key])
     return new
@@ -244,45 +205,12 @@ def _value(cost: Cost) -> Any:
 
 @contextmanager
 def _editing(path: Path) -> Iterator[tuple[Mapping[str, Budget], Any]]:
-    """Give the budgets of the file and its document, and write what the block makes of that; one process at a time."""
+    """Give the budgets of the file and its document, and write what the block makes of that."""
     import tomlkit
 
-    path = path.resolve()  # a link stays one
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path.parent):
-        before = _Text.read(path) if path.exists() else _Text("")
-        document: Any = tomlkit.parse(before.lines or _HEADER)
+    with editing(path, _HEADER) as (before, document):
         document.setdefault("budgets", tomlkit.table())
-        yield _parse(path, before.lines).of, document
-        after = document.as_string()
-        if after != before.lines:
-            _replace(path, before.changed(after))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one process after the other edit files in ``folder``."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _replace(path: Path, text: str) -> None:
-    mode = path.stat().st_mode if path.exists() else None
-    if mode is not None and not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, "it is read-only", str(path))
-    with replacing(path) as file:
-        file.write(text)
-    if mode is not None:
-        path.chmod(mode)
-
-
-def _by_route(key: str) -> tuple[str, str]:
-    method, _, route = key.partition(" ")
-    return route, method
+        yield _parse(path, before).of, document
 
 
 def _is_count(value: Any) -> bool:
@@ -291,9 +219,3 @@ def _is_count(value: Any) -> bool:
 
 def _queries(count: int) -> str:
     return f"{count} quer{'y' if count == 1 else 'ies'}"
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    near = difflib.get_close_matches(name, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"

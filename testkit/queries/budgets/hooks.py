@@ -17,9 +17,10 @@ from django.core.handlers.base import BaseHandler
 from django.test.client import AsyncClientHandler, ClientHandler
 
 from testkit.core import current
+from testkit.endpoints.routes import key_of
+from testkit.endpoints.wrapping import wrapped
 from testkit.queries.budgets import file
 from testkit.queries.budgets.costs import Cost, cost_of, counted, join
-from testkit.queries.budgets.routes import key_of
 from testkit.queries.groups import describe
 from testkit.queries.recorder import Row, Scope, query_of
 from testkit.queries.streams import follow_parts
@@ -135,23 +136,12 @@ def _describe(key: str, broken: str, budgets: file.Budgets, rows: Sequence[Row])
 @contextmanager
 def following(ledger: Ledger) -> Iterator[None]:
     """Let ``ledger`` hear of all requests and tests of this process for the block."""
-    changed: list[tuple[type, str, Any]] = []
-
-    def wrap(cls: type, name: str, wrapped: Callable[[Any], Any]) -> None:
-        changed.append((cls, name, cls.__dict__.get(name)))
-        setattr(cls, name, wrapped(getattr(cls, name)))
-
-    wrap(BaseHandler, "get_response", lambda real: _answering(real, ledger))
-    wrap(BaseHandler, "get_response_async", lambda real: _answering_async(real, ledger))
-    wrap(unittest.TestCase, "run", lambda real: _running(real, ledger))
-    try:
+    with wrapped(
+        (BaseHandler, "get_response", lambda real: _answering(real, ledger)),
+        (BaseHandler, "get_response_async", lambda real: _answering_async(real, ledger)),
+        (unittest.TestCase, "run", lambda real: _running(real, ledger)),
+    ):
         yield
-    finally:
-        for cls, name, before in reversed(changed):
-            if before is None:
-                delattr(cls, name)
-            else:
-                setattr(cls, name, before)
 
 
 def _answering(real: Callable[..., Any], ledger: Ledger) -> Callable[..., Any]:

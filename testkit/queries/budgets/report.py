@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from testkit.endpoints.routes import LANGUAGE
 from testkit.queries.budgets.costs import Cost
 from testkit.queries.budgets.file import Budgets
-from testkit.queries.budgets.routes import LANGUAGE, Route
 
 MOST_SHOWN = 20
 
@@ -41,17 +41,16 @@ class Standing(NamedTuple):
         }
 
 
-def standing_of(budgets: Budgets, costs: Mapping[str, Cost], routes: Collection[Route], *, is_whole: bool) -> Standing:
+def standing_of(budgets: Budgets, costs: Mapping[str, Cost], routes: Mapping[str, bool], *, is_whole: bool) -> Standing:
     """Return how ``costs`` and ``budgets`` go together.
 
     Args:
         budgets: what the file has.
         costs: of the requests of the run, by endpoint.
-        routes: all routes of the project; none when they are not known.
+        routes: all routes of the project, and whether each is its own; none when they are not known.
         is_whole: whether all tests of the project ran.
     """
-    paths = [route.path for route in routes]
-    known = set(map(_plain, paths))
+    known = set(map(_plain, routes))
     requested = {_plain(_path_of(key)) for key in costs}
     over = {
         key: broken for key, budget in budgets.of.items() if key in costs and (broken := budget.broken_by(costs[key]))
@@ -62,11 +61,11 @@ def standing_of(budgets: Budgets, costs: Mapping[str, Cost], routes: Collection[
         without={key: costs[key] for key in sorted(costs) if key not in budgets.of},
         slow={key: cost for key, cost in costs.items() if key in budgets.of and budgets.of[key].is_slow_for(cost)},
         gone={
-            key: _nearest(key, paths)
+            key: _nearest(key, routes)
             for key in budgets.of
             if known and key not in costs and _plain(_path_of(key)) not in known
         },
-        never=[path for path, is_own in routes if is_own and _plain(path) not in requested] if is_whole else [],
+        never=[path for path, is_own in routes.items() if is_own and _plain(path) not in requested] if is_whole else [],
     )
 
 

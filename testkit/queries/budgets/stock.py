@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from testkit.core.errors import OptionError
+from testkit.endpoints.routes import all_paths
 from testkit.queries.budgets import file
 from testkit.queries.budgets.costs import Cost, from_plain, join
 from testkit.queries.budgets.hooks import Ledger, following
 from testkit.queries.budgets.report import describe_standing, standing_of
-from testkit.queries.budgets.routes import all_routes
 from testkit.queries.options import FILE
 
 MODE, PLACE = "TESTKIT_QUERY_BUDGETS", "TESTKIT_QUERY_BUDGETS_FILE"
@@ -108,7 +108,7 @@ class Main:
         if not costs:
             return  # no test ran: manage.py was asked for something else
         budgets = file.read(self._place)
-        standing = standing_of(budgets, costs, all_routes(), is_whole=False)
+        standing = standing_of(budgets, costs, all_paths(), is_whole=False)
         print(f"\n{describe_standing(standing, budgets, records=self._records)}", file=sys.stderr)
         if self._records:
             try:

@@ -1,9 +1,10 @@
-"""One thing each that a flush has to cope with; the first argument names it, and what it tells is printed as JSON."""
+"""Things that a flush has to cope with; the arguments name them, and what each tells is printed as JSON."""
 
 import json
 import sys
 import threading
 import time
+import traceback
 from contextlib import contextmanager, nullcontext
 
 import django
@@ -18,7 +19,10 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from library.apps import calls  # noqa: E402
 from library.models import Author, Room  # noqa: E402
+from testkit.core.errors import OptionError  # noqa: E402
+from testkit.databases import provision  # noqa: E402
 from testkit.databases.flush import selective, teardown  # noqa: E402
+from testkit.databases.options import DatabaseOptions  # noqa: E402
 
 SECONDS = 1.0
 
@@ -130,7 +134,9 @@ def trigger():
     Room.objects.create(name="x")
     with counted() as ways:
         flush()
-    return {"ways": ways, "rooms": Room.objects.count(), "authors": Author.objects.count()}
+    told = {"ways": ways, "rooms": Room.objects.count(), "authors": Author.objects.count()}
+    execute("DROP FUNCTION note() CASCADE" if connection.vendor == "postgresql" else "DROP TRIGGER noted")
+    return told
 
 
 def immediate_key():
@@ -143,7 +149,10 @@ def immediate_key():
     execute("UPDATE library_room SET author_id = 1")
     with counted() as ways:
         flush()
-    return {"ways": ways, "rooms": Room.objects.count(), "authors": Author.objects.count()}
+    told = {"ways": ways, "rooms": Room.objects.count(), "authors": Author.objects.count()}
+    execute("ALTER TABLE library_author DROP COLUMN room_id")
+    execute("ALTER TABLE library_room DROP COLUMN author_id")
+    return told
 
 
 def outsider():
@@ -153,6 +162,8 @@ def outsider():
         flush()
     except CommandError as error:
         return {"message": str(error)}
+    finally:
+        execute("DROP TABLE outsider")
     return {"message": ""}
 
 
@@ -192,7 +203,13 @@ def row_receiver():
         Author.objects.create(name="x")
         untouched = flushed()
         Room.objects.filter(name=first[0][0]).delete()
-        return {"first": first, "untouched": untouched, "changed": flushed()}
+        changed = flushed()
+    data = dict(provision.surroundings(DatabaseOptions(row_receivers=("library.apps.nothing",))))
+    try:
+        with selective("1", data["testkit.databases.flush.selective"]):
+            pass
+    except OptionError as error:
+        return {"first": first, "untouched": untouched, "changed": changed, "missing": str(error)}
 
 
 def replaced():
@@ -250,16 +267,25 @@ def counted():
 stock = TransactionTestCase._fixture_teardown
 
 
+def told_of(name):
+    """Do one thing, and return what it tells, or what went wrong."""
+    is_own = name in {"row_receiver", "replaced"}
+    try:
+        with nullcontext() if is_own else selective("1", {"lock_timeout": SECONDS}):
+            told = globals()[name]()
+    except Exception:
+        return {"error": traceback.format_exc()}
+    finally:
+        connections.close_all()
+    return {**told, "is_put_back": vars(TransactionTestCase)["_fixture_teardown"] is stock}
+
+
 def main():
     runner = DiscoverRunner(verbosity=0, interactive=False)
     old = runner.setup_databases()
     try:
-        is_own = sys.argv[1] in {"row_receiver", "replaced"}
-        with nullcontext() if is_own else selective("1", {"lock_timeout": SECONDS}):
-            told = globals()[sys.argv[1]]()
-        told["is_put_back"] = vars(TransactionTestCase)["_fixture_teardown"] is stock
+        told = {name: told_of(name) for name in sys.argv[1:]}
     finally:
-        connections.close_all()
         runner.teardown_databases(old)
     print(json.dumps(told, default=str))
 

@@ -1,0 +1,103 @@
+"""The endpoints that there were in an earlier commit, which is unpacked into a folder and asked in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from testkit.core.errors import OptionError, TestkitError
+from testkit.coverage.routes import listing
+
+LIMIT = 120
+"""Seconds after which the project of the earlier commit is not waited for any more."""
+
+
+class Base:
+    """The earlier commit: the merge base of ``commit`` and HEAD, of the repository that ``folder`` lies in."""
+
+    def __init__(self, commit: str, folder: Path) -> None:
+        """Find it.
+
+        Raises:
+            OptionError: there is no such commit, or no repository.
+        """
+        self.name = commit
+        self._folder = folder
+        if commit.startswith("-"):
+            raise OptionError(f"--routes-base {commit}: give a branch, a tag or a commit")
+        try:
+            self._root = Path(self._git("rev-parse", "--show-toplevel"))
+            self.commit = self._git("merge-base", commit, "HEAD")
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = getattr(error, "stderr", "") or str(error)
+            raise OptionError(
+                f"--routes-base {commit}: git finds no commit that it has in common with HEAD ({said.strip() or 'none'}); "
+                "a shallow clone lacks it: fetch the whole history (fetch-depth: 0)"
+            ) from error
+
+    def endpoints(self) -> frozenset[str]:
+        """Return the endpoints that there were.
+
+        Raises:
+            TestkitError: the project of that commit cannot be loaded.
+        """
+        with tempfile.TemporaryDirectory(prefix="testkit-base-") as place:
+            folder = Path(place).resolve()
+            try:
+                self._unpack(folder)
+                process = subprocess.run(
+                    [sys.executable, listing.__file__, json.dumps(self._path_in(folder))],
+                    cwd=folder / self._folder.relative_to(self._root),
+                    env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    text=True,
+                    timeout=LIMIT,
+                    check=True,
+                )
+                answer = json.loads(process.stdout.splitlines()[-1])
+            except (OSError, ValueError, IndexError, subprocess.SubprocessError, tarfile.TarError) as error:
+                raise TestkitError(f"{self._cannot()} {_last_words(error)}") from error
+            if not Path(answer["urlconf"] or folder).resolve().is_relative_to(folder):
+                raise TestkitError(
+                    f"{self._cannot()} its URLs are imported from {answer['urlconf']}, where another state of the "
+                    "project is installed"
+                )
+        return frozenset(answer["endpoints"])
+
+    def _cannot(self) -> str:
+        return f"the routes of {self.name} ({self.commit[:10]}) cannot be listed, so none is known to be new:"
+
+    def _unpack(self, folder: Path) -> None:
+        command = ["git", "-C", str(self._root), "archive", "--format=tar", self.commit]
+        git = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        with git, tarfile.open(fileobj=git.stdout, mode="r|") as files:
+            files.extractall(folder, filter="data")
+            assert git.stdout is not None
+            git.stdout.read()  # what fills up the last block, or git would end for want of a reader
+        if git.returncode:
+            raise OSError(f"git archive ended with {git.returncode}")
+
+    def _path_in(self, folder: Path) -> list[str]:
+        """Return the import path of this process with the earlier state in the place of this one."""
+        found = []
+        for entry in map(os.path.abspath, sys.path):
+            below = Path(entry)
+            moved = folder / below.relative_to(self._root) if below.is_relative_to(self._root) else below
+            found.append(str(moved if moved.exists() else below))  # an environment within the repository stays
+        return found
+
+    def _git(self, *arguments: str) -> str:
+        command: Sequence[str] = ["git", "-C", str(self._folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _last_words(error: Exception) -> str:
+    lines = str(getattr(error, "stderr", "") or error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,100 @@
+"""What came of a run's screenshots: the closing lines, the review page, and whether all baselines were asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from testkit.core.events import Fact, Outcome, RunFinished, TestFinished
+from testkit.screenshots import results
+from testkit.screenshots.results import State
+from testkit.screenshots.review.page import write_page
+from testkit.screenshots.review.wholeness import conclude
+
+SECTION = MEASURE = "screenshots"
+PublishMeasured = Callable[[str, Mapping[str, Any]], None]
+
+_TO_REVIEW = (State.CHANGED, State.MISSING, State.FAILED)
+_NAMED = 3
+
+
+class ScreenshotsListener:
+    """Adds up the measure ``screenshots`` of each test, and writes the page when the run is over, if it took some."""
+
+    def __init__(
+        self,
+        publish_measured: PublishMeasured,
+        reports: MutableMapping[str, str],
+        tests: Collection[str],
+        *,
+        is_whole: bool,
+        limited: str = "",
+    ) -> None:
+        """Listen to one run.
+
+        Args:
+            publish_measured: is called once, with the section's name and its data, if there was a screenshot.
+            reports: is given the path of the page, by its title.
+            tests: the ids of the collected tests that need a browser.
+            is_whole: whether all tests of the project were asked for.
+            limited: where breakpoints were given for this run alone; empty if it has the project's.
+        """
+        self._publish_measured, self._reports = publish_measured, reports
+        self._counts: Counter[str] = Counter()
+        self._restarts = 0
+        self._left = dict.fromkeys(tests)  # in their order
+        self._is_whole, self._limited = is_whole, limited
+        self._folder = results.folder().absolute()
+
+    def __call__(self, fact: Fact) -> None:
+        if isinstance(fact, TestFinished) and fact.final:
+            self._add(fact)
+        elif isinstance(fact, RunFinished) and (self._counts or self._restarts):
+            counts = {state.value: self._counts[state] for state in State}
+            self._publish_measured(SECTION, {**counts, "restarts": self._restarts, "text": self._text()})
+            conclude(self._folder, self._gaps(fact))
+            page = write_page(self._folder)
+            if page is not None:
+                self._reports["screenshots"] = _shown(page)
+
+    def _add(self, fact: TestFinished) -> None:
+        if fact.outcome is Outcome.PASSED:
+            self._left.pop(fact.id, None)
+        self._counts.update(fact.measures.get(MEASURE, {}))
+        self._restarts += "browser_restarted" in fact.measures
+
+    def _text(self) -> str:
+        counted = ", ".join(f"{self._counts[state]} {state}" for state in State if self._counts[state])
+        lines = [f"\nScreenshots: {counted or 'none'}"]
+        if self._counts[State.NEW]:
+            lines.append("  The new ones are baselines now: look at them, and commit them")
+        if any(self._counts[state] for state in _TO_REVIEW):
+            lines.append("  To look at what differs: python -m testkit screenshots review")
+        if self._restarts:
+            tests = f"{self._restarts} test{'' if self._restarts == 1 else 's'}"
+            lines.append(f"  The browser died in {tests}, which began again in another one")
+        return "\n".join(lines)
+
+    def _gaps(self, end: RunFinished) -> list[str]:
+        """Return why baselines may have been left out that tests need."""
+        gaps = []
+        if not self._is_whole:
+            gaps.append("it was not of all tests: run them without labels, tags, names or shards")
+        if self._limited:
+            gaps.append(f"it had breakpoints of its own, by {self._limited}")
+        if end.interrupted or end.stopped:
+            gaps.append(f"it ended early: {end.interrupted or end.stopped}")
+        if self._left:
+            named, more = list(self._left)[:_NAMED], len(self._left) - _NAMED
+            gaps.append(
+                f"tests with screenshots were skipped or did not pass: {', '.join(named)}"
+                + (f" and {more} more" if more > 0 else "")
+            )
+        return gaps
+
+
+def _shown(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

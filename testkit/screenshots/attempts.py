@@ -1,0 +1,76 @@
+"""A browser that dies fails no test by itself: the test is tried once more, in another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__unittest = True
+
+_PROBLEMS = ("addError", "addFailure", "addExpectedFailure")
+
+
+class FirstAttempt:
+    """Stands before a test's result and keeps from it that the browser died, and what came of that.
+
+    All else is the result's own. If the test had a problem before the browser died, that is told, and nothing is tried
+    again: ``death`` stays None.
+    """
+
+    def __init__(self, result: Any, is_death: Callable[[BaseException], bool]) -> None:
+        self._result, self._is_death = result, is_death
+        self._has_problem = False
+        self.death: BaseException | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._result, name)
+        if name in _PROBLEMS:
+            return lambda test, error: self._problem(attribute, error, test, error)
+        if name == "addSubTest":
+            return lambda test, subtest, error: self._problem(attribute, error, test, subtest, error)
+        if name in ("addSuccess", "addUnexpectedSuccess", "addSkip", "addDuration", "stopTest"):
+            return lambda *args: None if self.death is not None else attribute(*args)
+        return attribute
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_") or name == "death":
+            super().__setattr__(name, value)
+        else:
+            setattr(self._result, name, value)
+
+    def _problem(self, tell: Callable[..., Any], error: Any, *args: Any) -> None:
+        if (
+            error is not None
+            and not self._has_problem
+            and self.death is None
+            and _is_in_chain(error[1], self._is_death)
+        ):
+            self.death = error[1]
+        if self.death is None:
+            self._has_problem = self._has_problem or error is not None
+            tell(*args)
+
+
+class LastAttempt:
+    """Stands before the result when the test begins again: it began but once."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._result, name)
+        return (lambda test: None) if name == "startTest" else attribute
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_result":
+            super().__setattr__(name, value)
+        else:
+            setattr(self._result, name, value)
+
+
+def _is_in_chain(error: BaseException | None, is_death: Callable[[BaseException], bool]) -> bool:
+    while error is not None:
+        if is_death(error):
+            return True
+        error = error.__cause__
+    return False

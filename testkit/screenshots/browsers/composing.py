@@ -1,0 +1,72 @@
+"""Classes of drivers: Selenium's, with what a test case adds to them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from testkit.screenshots.browsers.kinds import state_of
+
+if TYPE_CHECKING:
+    from selenium.webdriver.common.options import BaseOptions
+    from selenium.webdriver.remote.webdriver import WebDriver
+
+_HARMLESS = frozenset(
+    {
+        "getLog",
+        "getCurrentUrl",
+        "setTimeouts",
+        "getTimeouts",
+        "w3cGetWindowHandles",
+        "w3cGetCurrentWindowHandle",
+        "switchToWindow",
+        "newSession",
+        "quit",
+    }
+)
+
+
+class Noting:
+    """Notes whether something was loaded, so that what is clean is not cleaned again."""
+
+    session_id: str | None = None
+
+    def execute(self, command: str, params: Any = None) -> Any:
+        """Send a command."""
+        if command not in _HARMLESS and self.session_id and not _changes_nothing(command, params or {}):
+            state_of(self).is_clean = False  # type: ignore[arg-type]
+        return super().execute(command, params)  # type: ignore[misc]
+
+
+def _changes_nothing(command: str, params: Any) -> bool:
+    if command == "get":
+        return bool(params.get("url") == "about:blank")
+    return command == "executeCdpCommand" and str(params.get("cmd")).startswith(("Emulation.", "Page."))
+
+
+@cache
+def compose(mixin: type | None, base: Any) -> Any:
+    """Return the class of a driver: ``mixin``, if there is one, before ``base``; always the same one for the same two."""
+    parents = (Noting, base) if mixin is None else (mixin, Noting, base)
+    return type(base.__name__ if mixin is None else mixin.__name__, parents, {})
+
+
+def connect(mixin: type | None, url: str, options: BaseOptions) -> WebDriver:
+    """Start a browser by the server at ``url``, which may have a user and a password in it."""
+    from selenium import webdriver
+    from selenium.webdriver.remote.client_config import ClientConfig
+
+    remote = compose(mixin, webdriver.Remote)
+    account = urlsplit(url)
+    if account.username is None:
+        return remote(command_executor=url, options=options)  # type: ignore[no-any-return]
+    address = without_account(url)
+    config = ClientConfig(address, username=unquote(account.username), password=unquote(account.password or ""))
+    return remote(command_executor=address, options=options, client_config=config)  # type: ignore[no-any-return]
+
+
+def without_account(url: str) -> str:
+    """Return ``url`` without its user and password."""
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

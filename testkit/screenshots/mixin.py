@@ -1,0 +1,198 @@
+"""``assertResponsive``: a page, or a part of it, at every breakpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from testkit.screenshots import options
+from testkit.screenshots.errors import ScreenshotError
+from testkit.screenshots.testcase import BrowserMixin
+from testkit.screenshots.viewports import DEFAULT, Breakpoint, read_breakpoints
+
+if TYPE_CHECKING:
+    from testkit.screenshots.assertion import Rules, Shot, Target, View
+    from testkit.screenshots.baselines import Baselines
+    from testkit.screenshots.results import Result
+    from testkit.screenshots.settle import WaitFor
+
+__unittest = True
+
+
+class ScreenshotMixin(BrowserMixin):
+    """What assertions of screenshots have in common."""
+
+    save_baseline: bool = False
+    """Whether the screenshots of this class become the baselines, whatever these were."""
+    missing_baselines: ClassVar[str] = ""
+    """``write`` or ``fail``; empty for what the option of that name says."""
+
+    def _baselines(self) -> Baselines:
+        from testkit.screenshots.baselines import Baselines, platform_name
+        from testkit.screenshots.browsers import name_of
+
+        capabilities = self.driver.capabilities
+        return Baselines(
+            options.base_folder() / options.current().baselines,
+            name_of(self.driver),
+            platform_name(capabilities.get("platformName", "")),
+        )
+
+    def _rules(self, **tolerance: Any) -> Rules:
+        from testkit.screenshots.assertion import Rules
+        from testkit.screenshots.compare import Tolerance
+
+        wanted = options.current()
+        if self.missing_baselines not in ("", "write", "fail"):
+            raise ScreenshotError(f"missing_baselines is {self.missing_baselines!r}: give 'write' or 'fail'")
+        writes = self.missing_baselines == "write" if self.missing_baselines else wanted.writes_missing
+        return Rules(Tolerance(**tolerance), self.save_baseline or wanted.with_save_baseline, writes)
+
+    def _judge_view(self, view: View, name: str, label: str, rules: Rules, scale: float = 1.0) -> Result:
+        """Compare what ``view`` shows now with its baseline."""
+        from selenium.common.exceptions import WebDriverException
+
+        from testkit.screenshots.assertion import Judge
+        from testkit.screenshots.browsers import is_dead
+        from testkit.screenshots.settle import settled
+
+        judge = Judge(self._baselines(), rules, self.id())
+        try:
+            with settled(self.driver, hide=view.hide, style=view.style, wait_for=view.wait_for, timeout=view.timeout):
+                return judge.judge(name, label, lambda: self._shoot(view, scale))
+        except (ScreenshotError, WebDriverException) as error:
+            if is_dead(error):
+                raise
+            return judge.failed(name, label, error)  # the other breakpoints are for the same message
+
+    def _shoot(self, view: View, scale: float) -> Shot:
+        from testkit.screenshots.assertion import shoot
+
+        return shoot(self.driver, view, scale)
+
+    def _fail_for(self, found: Sequence[Result]) -> None:
+        """Fail the test for what is not as it should be, if anything; errors of the page are named with it."""
+        from testkit.screenshots.assertion import fail_for
+
+        try:
+            fail_for(found, len(found))
+        except AssertionError as error:
+            if errors := self._page_errors():
+                error.args = (f"{error}\n\n{self._describe_page_errors(errors)}",)
+            raise
+
+
+class ResponsiveScreenshotMixin(ScreenshotMixin):
+    """For test cases that look at pages at several breakpoints.
+
+    .. code-block:: python
+
+        class PagesTest(ResponsiveScreenshotMixin, NeedleTestCase, StaticLiveServerTestCase):
+            def test_home(self):
+                self.driver.get(self.live_server_url)
+                self.assertResponsive("html", "home")
+    """
+
+    SIZES: ClassVar[Sequence[Any]] = ()
+    """Breakpoints of the class: ``(width, height)`` in CSS pixels, ``Breakpoint(…)`` or dicts; empty for the option's."""
+
+    def assertResponsive(
+        self,
+        target: Target,
+        name: str,
+        *,
+        threshold: float = 0.0,
+        max_diff_pixels: int = 0,
+        max_diff_ratio: float = 0.0,
+        colour: float = 0.0,
+        ignore_antialiasing: bool = False,
+        hide: Sequence[str] = (),
+        ignore: Sequence[Target] = (),
+        style: str = "",
+        wait_for: WaitFor = None,
+        full_page: bool = True,
+        reload: bool = False,
+        sizes: Sequence[Any] = (),
+        timeout: float | None = None,
+    ) -> None:
+        """Compare ``target`` with its baselines at every breakpoint, and fail once for all that differ.
+
+        Args:
+            target: ``"html"`` or None for the whole page; a CSS selector, ``(By.…, value)``, an element or a ``Clip``.
+            name: of the baselines: ``home`` is ``<folder>/<browser>-<platform>/home_1024.png`` and so on.
+            threshold: how much may differ, in Needle's measure.
+            max_diff_pixels: how many pixels may differ.
+            max_diff_ratio: which part of the pixels may differ, 0 to 1.
+            colour: how far a pixel's colour may be off, 0 to 1.
+            ignore_antialiasing: whether smoothed edges may differ.
+            hide: CSS selectors of what is not to be seen.
+            ignore: selectors, elements or clips of what is not compared.
+            style: further CSS for the page.
+            wait_for: a CSS selector of what must be seen first, or a function of the driver that must return something true.
+            full_page: False for what fits into the window.
+            reload: whether to load the page anew at each breakpoint; it is for those that change the locale or time zone.
+            sizes: breakpoints in the place of those of the class.
+            timeout: seconds for the page to come to rest, in the place of the option.
+
+        Raises:
+            AssertionError: a screenshot differs from its baseline, or has none and is not to become one.
+            ScreenshotError: a breakpoint is none, or the browser cannot do what it asks for.
+        """
+        from testkit.screenshots.assertion import View
+        from testkit.screenshots.capture import set_viewport
+
+        wait = options.current().screenshot_timeout if timeout is None else timeout
+        view = View(target, full_page, listed(hide), listed(ignore), style, wait_for, wait)
+        rules = self._rules(
+            threshold=threshold,
+            max_diff_pixels=max_diff_pixels,
+            max_diff_ratio=max_diff_ratio,
+            colour=colour,
+            ignore_antialiasing=ignore_antialiasing,
+        )
+        found = []
+        with self._viewport_restored():
+            for breakpoint in self._breakpoints(sizes):
+                set_viewport(self.driver, breakpoint)
+                if reload or breakpoint.needs_load:
+                    self.driver.refresh()
+                found.append(self._judge_view(view, name, breakpoint.label, rules, breakpoint.scale))
+        self._fail_for(found)
+
+    def _breakpoints(self, sizes: Sequence[Any] = ()) -> Sequence[Breakpoint]:
+        given = sizes or self.SIZES
+        if not given:
+            return options.current().breakpoints or DEFAULT
+        try:
+            return read_breakpoints(given)
+        except ValueError as error:
+            where = "sizes" if sizes else f"SIZES of {type(self).__name__}"
+            raise ScreenshotError(f"{where}: {error}") from None
+
+    @contextmanager
+    def _viewport_restored(self) -> Iterator[None]:
+        """Have the window of the class again after the block."""
+        try:
+            yield
+        finally:
+            self.set_viewport_size(self.viewport_width, self.viewport_height)
+
+
+def listed(given: Any) -> Sequence[Any]:
+    """Return a list of what may be one thing."""
+    return given if isinstance(given, list) or (type(given) is tuple and not _is_locator(given)) else [given]
+
+
+def _is_locator(given: tuple[Any, ...]) -> bool:
+    """Return whether a tuple is Selenium's ``(By.…, value)`` rather than several things."""
+    return len(given) == 2 and given[0] in (
+        "id",
+        "xpath",
+        "link text",
+        "partial link text",
+        "name",
+        "tag name",
+        "class name",
+        "css selector",
+    )

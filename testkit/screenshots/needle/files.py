@@ -1,0 +1,74 @@
+"""Needle's files: a baseline and a new image by one name, in two folders, and engines that compare such files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from testkit.core.paths import replacing
+from testkit.screenshots.assertion import Shot
+from testkit.screenshots.baselines import Baselines
+from testkit.screenshots.compare import Difference, diff_image
+from testkit.screenshots.png import size_of
+
+__unittest = True
+
+
+class OneFolder(Baselines):
+    """Baselines in a folder of their own, as Needle has them: for one browser, however it is called."""
+
+    @property
+    def home(self) -> Path:
+        """That folder itself."""
+        return self.folder
+
+
+class Output:
+    """The file of a new image."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.path = OneFolder(folder, "", "").path(name)
+
+    def write(self, image: bytes) -> None:
+        """Write the image, whole or not at all."""
+        with replacing(self.path, "wb") as file:
+            file.write(image)
+
+    def remove(self) -> None:
+        """Remove it."""
+        self.path.unlink(missing_ok=True)
+
+
+def by_engine(
+    engine: Any, output: Output, baseline: Path, threshold: float
+) -> Callable[[bytes, Shot], tuple[Difference, bytes] | None]:
+    """Return a comparison by a class that has ``assertSameFiles``."""
+
+    def compare(before: bytes, shot: Shot) -> tuple[Difference, bytes] | None:
+        output.write(shot.image)
+        left = output.path.with_suffix(".diff.png")
+        left.unlink(missing_ok=True)
+        try:
+            engine.assertSameFiles(str(output.path), str(baseline), threshold)
+        except AssertionError as error:
+            message = str(error) or f"{type(engine).__name__} found that they differ"
+            sizes = size_of(before, "the baseline"), size_of(shot.image, "the new screenshot")
+            diff = left.read_bytes() if left.exists() else diff_image(before, shot.image)
+            return Difference(0, sizes[1].pixels, None, message, sizes), diff
+        return None
+
+    return compare
+
+
+def as_png(data: bytes) -> bytes:
+    """Return an image of any kind that Pillow reads as a PNG file."""
+    if data.startswith(b"\x89PNG"):
+        return data
+    from PIL import Image
+
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as image:
+        image.convert("RGB").save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,243 @@
+"""What tests with a browser have in common: the browser itself, a fresh context for each, and an honest end.
+
+Selenium is imported when a class is set up, not before.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from testkit.core.current import record_property
+from testkit.screenshots import options
+from testkit.screenshots.attempts import FirstAttempt, LastAttempt
+from testkit.screenshots.optin import OptIn, browsers
+
+if TYPE_CHECKING:
+    from unittest import TestCase
+
+    from selenium.webdriver.remote.webdriver import WebDriver
+
+    from testkit.screenshots.pageerrors import PageError
+
+    _Base = TestCase
+else:
+    _Base = object
+
+__unittest = True
+
+
+class BrowserMixin(OptIn, _Base):
+    """For test cases whose tests need a browser, at ``self.driver``.
+
+    Each test begins with a fresh context: no cookies, no storage, an empty page. What goes wrong in a page fails the
+    test. Before the database is emptied, the page is left, and requests that a live server is still answering are
+    waited for. Should the browser die, the test is tried once more, in another.
+    """
+
+    driver: Any = None
+    """Selenium's driver of the browser: there from ``setUpClass`` on."""
+    fresh_context: ClassVar[bool] = True
+    """False: the tests of the class share cookies, storage and the page, as Needle's do."""
+    allowed_page_errors: ClassVar[Sequence[str]] = ()
+    """Regular expressions, searched for in what goes wrong in a page; what one is found in fails no test."""
+    freeze_time: ClassVar[str | None] = None
+    """An ISO date at which the clock of all pages stops; None for what the option of that name says."""
+    random_seed: ClassVar[int | None] = None
+    """Seeds ``Math.random`` of all pages; None for 0 where the clock is stopped, else for true randomness."""
+    viewport_width: ClassVar[int] = 1024
+    """Of the page, in CSS pixels, at the beginning of each test."""
+    viewport_height: ClassVar[int] = 768
+
+    _shared_driver: ClassVar[Any] = None
+
+    # The browser
+
+    @classmethod
+    def get_web_driver(cls) -> WebDriver:
+        """Return the browser's driver: by default that of this process, which all classes share.
+
+        A driver of your own is quit at the end of the class.
+
+        Raises:
+            ScreenshotError: there is no such browser.
+        """
+        from testkit.screenshots.needle.driver import OWN, shared
+
+        name = cls.browser or browsers()[0]
+        if name in OWN:
+            return OWN[name]()
+        driver = shared(name)
+        cls._shared_driver = driver
+        return driver
+
+    @classmethod
+    def set_viewport_size(cls, width: int, height: int) -> None:
+        """Make the inside of the window so many CSS pixels large."""
+        from testkit.screenshots.capture import set_viewport
+        from testkit.screenshots.viewports import Breakpoint
+
+        set_viewport(cls.driver, Breakpoint(width, height))
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        if hasattr(cls, "server_thread_class"):
+            from testkit.screenshots import liveserver
+
+            liveserver.follow(cls)
+        cls._open_browser()
+        super().setUpClass()
+
+    @classmethod
+    def _open_browser(cls) -> None:
+        cls.driver = cls.get_web_driver()
+        if cls._is_own():
+            cls.addClassCleanup(cls._quit, cls.driver)
+        else:
+            from testkit.screenshots.browsers import fresh
+
+            fresh(cls.driver)
+        cls.set_viewport_size(cls.viewport_width, cls.viewport_height)
+
+    @classmethod
+    def _is_own(cls) -> bool:
+        return cls.driver is not cls._shared_driver
+
+    @classmethod
+    def _quit(cls, driver: WebDriver) -> None:
+        from testkit.screenshots.browsers import discard
+
+        discard(driver)
+
+    # One test
+
+    def run(self, result: Any = None) -> Any:
+        if result is None or type(self).__unittest_skip__:
+            return super().run(result)
+        first = FirstAttempt(result, _is_death)
+        super().run(first)  # type: ignore[arg-type]
+        if first.death is None:
+            return result
+        try:
+            self._begin_again(first.death)
+        except Exception:
+            result.addError(self, sys.exc_info())
+            result.stopTest(self)
+        else:
+            super().run(LastAttempt(result))  # type: ignore[arg-type]
+        return result
+
+    def _begin_again(self, death: BaseException) -> None:
+        """Start another browser, and have the database as it was when the test began."""
+        from testkit.screenshots.browsers import discard
+
+        reason = str(death).partition("\n")[0]
+        record_property("browser_restarted", reason)
+        print(f"testkit: the browser died ({reason}): the test begins again, in another one", file=sys.stderr)
+        cls = type(self)
+        discard(cls.driver)
+        cls._open_browser()
+        if hasattr(self, "_pre_setup"):  # Django's
+            self._post_teardown()
+            self._pre_setup()
+
+    def _callSetUp(self) -> None:
+        if hasattr(self, "server_thread_class"):
+            from testkit.screenshots.liveserver import static_files
+
+            self.enterContext(static_files(type(self)))
+        self._begin_in_browser()
+        # The first clean-up is the last one, but for that of who counts the test's queries.
+        self.addCleanup(self._end_in_browser)
+        super()._callSetUp()  # type: ignore[misc]
+
+    def _begin_in_browser(self) -> None:
+        cls = type(self)
+        self._open_requests()
+        if not cls._is_own():
+            cls.driver = cls.get_web_driver()  # perhaps another one by now
+        if cls.fresh_context and not cls._is_own():
+            from testkit.screenshots.browsers import fresh
+
+            fresh(cls.driver)
+            cls.set_viewport_size(cls.viewport_width, cls.viewport_height)
+        self._freeze()
+        # What went wrong before this test is not its fault.
+        self._collect_page_errors()
+        if (requests := self._requests()) is not None:
+            requests.take_failures()
+
+    def _freeze(self) -> None:
+        at = self.freeze_time if self.freeze_time is not None else options.current().freeze_time
+        seed = 0 if at and self.random_seed is None else self.random_seed
+        if at or seed is not None:
+            from testkit.screenshots.settle import freeze
+
+            freeze(self.driver, at=at or None, seed=seed)
+
+    def _end_in_browser(self) -> None:
+        """Leave the page, wait for its requests, and fail the test for what went wrong in it."""
+        cls = type(self)
+        try:
+            errors = self._page_errors()
+            if cls.fresh_context and not cls._is_own():
+                cls.driver.get("about:blank")
+        finally:
+            self._close_requests()
+        if errors:
+            raise AssertionError(self._describe_page_errors(errors))
+
+    # Requests
+
+    def _open_requests(self) -> None:
+        if (requests := self._requests()) is not None:
+            requests.open()
+
+    def _close_requests(self) -> None:
+        if (requests := self._requests()) is not None:
+            requests.close(options.current().screenshot_timeout)
+
+    def _requests(self) -> Any:
+        if not hasattr(self, "server_thread_class"):
+            return None
+        from testkit.screenshots.liveserver import requests_of
+
+        return requests_of(type(self))
+
+    def _post_teardown(self) -> None:
+        """Django's, around the test; what clears up after the class may make requests again."""
+        super()._post_teardown()  # type: ignore[misc]
+        self._open_requests()
+
+    # What went wrong in pages
+
+    def _collect_page_errors(self) -> list[PageError]:
+        from testkit.screenshots.pageerrors import collect
+
+        return collect(self.driver)
+
+    def _page_errors(self) -> list[PageError]:
+        """Return what went wrong in pages since the last call, but for what is allowed."""
+        allowed = [re.compile(pattern) for pattern in self.allowed_page_errors]
+        return [
+            error
+            for error in self._collect_page_errors()
+            if not any(pattern.search(f"{error.message} {error.url}") for pattern in allowed)
+        ]
+
+    def _describe_page_errors(self, errors: Sequence[PageError]) -> str:
+        lines = [
+            f"{len(errors)} error{'s' * (len(errors) > 1)} in the page (allowed_page_errors names those that may be):"
+        ]
+        lines += [f"  {error.kind}: {error.message}{f' ({error.url})' * bool(error.url)}" for error in errors]
+        if (requests := self._requests()) is not None:
+            lines += [f"\n{failure.what} raised\n{failure.error}" for failure in requests.take_failures()]
+        return "\n".join(lines)
+
+
+def _is_death(error: BaseException) -> bool:
+    from testkit.screenshots.browsers import is_dead
+
+    return is_dead(error)

@@ -1,0 +1,149 @@
+"""Baselines from another branch or commit: its tests are run in a worktree of it, and write this project's baselines."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from testkit.core.errors import ExitStatus, TestkitError
+from testkit.screenshots import options, results
+from testkit.screenshots.options import TAG
+
+_PATIENCE = 30  # seconds for a run that was interrupted to write its reports
+
+
+class WorktreeError(TestkitError):
+    """There is no worktree of that revision to be had."""
+
+
+def make_baselines(revision: str, labels: Sequence[str], flags: Sequence[str], say: Callable[[str], None]) -> int:
+    """Run the tests with screenshots of ``revision`` and let them write baselines here; return the run's exit status.
+
+    Whatever stands in the working tree is left alone, changes that are not committed included.
+
+    Args:
+        revision: a branch, a tag or a commit of this folder's git repository.
+        labels: which tests; all with screenshots without any.
+        flags: further flags of the run.
+        say: is given what is being done, a line each.
+
+    Raises:
+        WorktreeError: this is no git checkout, there is no such revision, or git cannot make a worktree of it.
+    """
+    top, below = Path(_git("rev-parse", "--show-toplevel")), _git("rev-parse", "--show-prefix")
+    commit = _commit(revision)
+    baselines = options.current().baselines.absolute()
+    with _terminating_by_exception(), _worktree(top, commit) as tree:
+        place = tree / below
+        if not place.is_dir():
+            raise WorktreeError(f"{revision} has no folder {below}: go to a folder of the project that it has, too")
+        say(f"The tests of {revision} ({commit[:10]}) write their baselines into {baselines} …")
+        status = _run(place, [*(labels or [f"--tag={TAG}"]), *flags], _environment(top, tree, baselines))
+        written = [Path(result.baseline) for result in results.read(place / results.FOLDER)]
+    kept = [path for path in written if path.is_absolute()]  # those below the other tree are told without it
+    say(f"Written: {len(kept)} baselines of {revision}, in {baselines}. Now run this tree's tests with --with-needle.")
+    if len(kept) < len(written):
+        say(
+            f"{len(written) - len(kept)} others went with the worktree: their tests name a folder of baselines themselves."
+        )
+    if status:
+        say(
+            f"The run of {revision} ended with status {status}: what did not come to its screenshots has no new baseline."
+        )
+    return status
+
+
+def _commit(revision: str) -> str:
+    try:
+        return _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    except WorktreeError:
+        raise WorktreeError(
+            f"--from {revision}: git knows no such branch, tag or commit here (a branch of a remote is origin/{revision}; "
+            "`git fetch` brings what is only there)"
+        ) from None
+
+
+@contextmanager
+def _worktree(top: Path, commit: str) -> Iterator[Path]:
+    """Check ``commit`` out into a temporary folder, which goes when the block ends, however it does."""
+    folder = Path(tempfile.mkdtemp(prefix="testkit-baseline-"))
+    tree = folder / top.name
+    try:
+        _git("worktree", "add", "--detach", "--quiet", str(tree), commit)
+        yield tree
+    finally:
+        with suppress(WorktreeError):
+            _git("-C", str(top), "worktree", "remove", "--force", str(tree))
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(WorktreeError):
+            _git("-C", str(top), "worktree", "prune")
+
+
+def _run(place: Path, arguments: Sequence[str], environment: dict[str, str]) -> int:
+    """Run the tests in ``place``, and see them end when this process is interrupted."""
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "testkit", "run", "--with-needle", "--with-save-baseline", *arguments]
+    # In a process group of its own, so that Ctrl-C comes to it once, by us, and not from the terminal as well.
+    process = subprocess.Popen(command, cwd=place, env=environment, stdin=subprocess.DEVNULL, process_group=0)
+    try:
+        return process.wait()
+    except BaseException:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(_PATIENCE)
+        process.kill()
+        process.wait()
+        raise
+
+
+def _environment(top: Path, tree: Path, baselines: Path) -> dict[str, str]:
+    """Return the environment of a run in ``tree``.
+
+    Where modules of this checkout are on the import path, as with an editable install, those of the tree come first.
+    """
+    theirs = [tree / Path(entry).relative_to(top) for entry in sys.path if entry and Path(entry).is_relative_to(top)]
+    path = [str(entry) for entry in theirs if entry.is_dir()]
+    given = os.environ.get("PYTHONPATH")
+    environment = {**os.environ, "TESTKIT_BASELINES": str(baselines)}
+    environment["PYTHONPATH"] = os.pathsep.join([*path, *([given] if given else [])])
+    environment.pop(results.RUN, None)
+    return environment
+
+
+def _git(*arguments: str) -> str:
+    """Return what git says.
+
+    Raises:
+        WorktreeError: it is not installed, or fails.
+    """
+    try:
+        # In a session of its own, where Ctrl-C does not stop it from cleaning up.
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, start_new_session=True, check=False)
+    except FileNotFoundError:
+        raise WorktreeError("baseline --from needs git, which is not installed") from None
+    if done.returncode:
+        raise WorktreeError(f"git {arguments[0]}: {done.stderr.strip() or 'failed'} (in {Path.cwd()})")
+    return done.stdout.strip()
+
+
+@contextmanager
+def _terminating_by_exception() -> Iterator[None]:
+    """Let SIGTERM end the block by an exception, so that it is cleaned up."""
+
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        raise SystemExit(ExitStatus.TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,77 @@
+"""The listener of screenshots, given plain facts: the page at the end, and whether all baselines were asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from testkit.core.events import Outcome, RunFinished, TestFinished
+from testkit.listeners.screenshots import ScreenshotsListener
+from testkit.screenshots.review.wholeness import UNKNOWN, gaps_of
+from tests.screenshots.reviewed import begin, png
+
+TESTS = ("app.T.test_a", "app.T.test_b")
+END = RunFinished(at=0.0, seconds=1.0)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    return begin(tmp_path, monkeypatch)
+
+
+def finished(id, outcome=Outcome.PASSED, **fields):
+    measures = {"screenshots": {"passed": 1}}
+    return TestFinished(id=id, class_id="app.T", at=0.0, seconds=1.0, outcome=outcome, measures=measures, **fields)
+
+
+def listen(facts, **how):
+    """Give ``facts`` to a listener, and return the reports that it wrote."""
+    reports: dict[str, str] = {}
+    listener = ScreenshotsListener(lambda section, data: None, reports, TESTS, **{"is_whole": True, **how})
+    for fact in facts:
+        listener(fact)
+    return reports
+
+
+def test_the_page_is_written_at_the_end(run):
+    """A run that compared something has the page among its reports; one that did not leaves the last one's alone."""
+    run.add("home", "320", before=png(), new=png())
+    assert listen([END]) == {}
+    assert not (run.results / "index.html").exists()
+    assert listen([finished(id) for id in TESTS] + [END]) == {"screenshots": "reports/screenshots/index.html"}
+    assert (run.results / "index.html").exists()
+
+
+def test_a_run_of_all_that_passed_has_no_gaps(run):
+    """After it orphans can be told; a test that passed at its second attempt has passed."""
+    run.add("home", "320", before=png(), new=png())
+    assert gaps_of(run.results) == [UNKNOWN]
+    first = finished(TESTS[0], Outcome.FAILED, final=False)
+    listen([first, finished(TESTS[0], attempt=2), finished(TESTS[1]), END])
+    assert gaps_of(run.results) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "how", "expected"),
+    [
+        ([], {"is_whole": False}, "it was not of all tests: run them without labels, tags, names or shards"),
+        ([], {"limited": "--breakpoints"}, "it had breakpoints of its own, by --breakpoints"),
+        ([END._replace(interrupted="SIGINT")], {}, "it ended early: SIGINT"),
+        ([END._replace(stopped="--failfast")], {}, "it ended early: --failfast"),
+    ],
+)
+def test_what_may_be_missing_is_noted(run, facts, how, expected):
+    """Whatever kept the run from asking for all baselines is told later by prune."""
+    run.add("home", "320", before=png(), new=png())
+    listen([finished(id) for id in TESTS] + (facts or [END]), **how)
+    assert gaps_of(run.results) == [expected]
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.PASSED])
+def test_tests_that_did_not_pass_are_gaps(run, outcome):
+    """A test with screenshots that was skipped or failed, or of which nothing was heard, may not have asked for its own."""
+    run.add("home", "320", before=png(), new=png())
+    listen([finished(TESTS[0]), finished(TESTS[1], outcome), END])
+    gap = f"tests with screenshots were skipped or did not pass: {TESTS[1]}"
+    assert gaps_of(run.results) == [gap]
+    listen([finished(TESTS[0]), finished("app.T.test_without_browser", outcome), END])
+    assert gaps_of(run.results) == [gap]
