@@ -70,9 +70,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def _load_listeners(config: pytest.Config, state: State) -> None:
-    from testkit.pytest_plugin.run import Run, is_wanted
+    if state.has_listeners:
+        from testkit.pytest_plugin.run import Run
 
-    if is_wanted(state):
         state.is_told = True
         config.pluginmanager.register(Run(config, state), "testkit-run")
 

@@ -25,7 +25,7 @@ from testkit.core.events import FixtureFinished, FixtureStarted, Outcome, Proble
 from testkit.core.paths import replacing
 from testkit.core.text import without_addresses
 from testkit.execution.ids import Locator
-from testkit.pytest_plugin.ids import module_at, module_of, name_of
+from testkit.pytest_plugin.ids import class_name, module_at, name_of
 from testkit.pytest_plugin.state import State
 
 ATTRIBUTE = "testkit"
@@ -110,7 +110,7 @@ class Annotator:
         plain: dict[str, Any] = {}
         if call.when == "setup":
             plain |= self._description(item)
-        if call.when == "setup" and raised is not None and any(raised is e for e in self._set_up_errors.values()):
+        if call.when == "setup" and self._is_accounted_for(plain["id"], raised):
             plain["cause"] = "fixture"
         elif call.excinfo is not None:
             plain |= self._of_exception(item, call.excinfo, is_teardown=call.when == "teardown")
@@ -136,6 +136,13 @@ class Annotator:
         data = yield
         # execnet, by which pytest-xdist sends it, takes no lone surrogates: the failure would be lost, and the run pass.
         return _encodable(data) if report.failed and self._state.worker else data
+
+    def _is_accounted_for(self, id: str, raised: BaseException | None) -> bool:
+        """Return whether ``raised`` is told by a class's or module's fixture that the test lies below.
+
+        That is not so for a case that was imported: unittest gives it the place where it is defined.
+        """
+        return any(raised is error and id.startswith(f"{of.id}.") for of, error in self._set_up_errors.items())
 
     def _description(self, item: pytest.Item) -> dict[str, Any]:
         name = name_of(item)
@@ -172,7 +179,8 @@ class Annotator:
 
     def _problem(self, item: pytest.Item, error: BaseException) -> Problem:
         failures = getattr(getattr(item, "cls", None), "failureException", None) or AssertionError
-        outcome = Outcome.FAILED if isinstance(error, (failures, Failed)) else Outcome.ERROR
+        is_failure = isinstance(error, (failures, Failed)) or hasattr(item, "dtest")  # as unittest has it of doctests
+        outcome = Outcome.FAILED if is_failure else Outcome.ERROR
         return self._described(error, outcome, self._locator.of_function(getattr(item, "function", None))[0])
 
     def _described(self, error: BaseException, outcome: Outcome, test_file: str) -> Problem:
@@ -273,8 +281,8 @@ class Annotator:
 def _fixture_of(argname: str, request: pytest.FixtureRequest) -> _Fixture | None:
     """Return the class's or module's own fixture that pytest has made the fixture ``argname`` of, if it is one."""
     if argname.startswith(_OF_CLASSES):
-        cls = request.cls
-        return _Fixture(f"{cls.__module__}.{cls.__qualname__}", "Class", cls)
+        node = request.node.getparent(pytest.Class)
+        return _Fixture(class_name(node), "Class", request.cls) if node is not None else None
     if argname.startswith(_OF_MODULES):
         return _Fixture(request.module.__name__, "Module", request.module)
     return None
@@ -315,6 +323,5 @@ def _kind_of(traceback: TracebackType | None) -> str:
 
 def _collector_id(collector: pytest.Collector) -> str:
     if isinstance(collector, pytest.Class):
-        module = collector.getparent(pytest.Module)
-        return f"{module_of(module)}.{collector.name}" if module is not None else collector.name
+        return class_name(collector)
     return module_at(collector.path, collector.config)

@@ -22,18 +22,24 @@ class Name(NamedTuple):
 
 def name_of(item: pytest.Item) -> Name:
     """Return what ``item`` is called."""
-    cls = getattr(item, "cls", None)
-    if isinstance(cls, type) and issubclass(cls, unittest.TestCase):
-        class_id = f"{cls.__module__}.{cls.__qualname__}"  # of a case that is imported from elsewhere, that place
-        return Name(f"{class_id}.{item.name}", class_id)
     module = item.getparent(pytest.Module)
     if module is None:
         return name_of_nodeid(item.nodeid)
-    names = [node.name for node in item.listchain()]
-    below = names[item.listchain().index(module) + 1 :]
-    if hasattr(item, "dtest"):  # a doctest's name has its module's in it
-        return _below(*item.name.rpartition(".")[::2])
-    return _below(".".join([module_of(module), *below[:-1]]), below[-1])
+    if hasattr(item, "dtest"):  # a doctest's name has its module's in it, but for one in a text file
+        is_text = item.path.suffix != ".py"
+        name = item.nodeid.partition("::")[0].replace("/", ".") if is_text else item.name
+        return _below(*name.rpartition(".")[::2])
+    parent = item.getparent(pytest.Class)
+    return _below(class_name(parent) if parent is not None else module_of(module), item.name)
+
+
+def class_name(node: pytest.Class) -> str:
+    """Return the id of a class of tests."""
+    if issubclass(node.obj, unittest.TestCase):
+        return f"{node.obj.__module__}.{node.obj.__qualname__}"  # of a case that is imported from elsewhere, that place
+    names = [above.name for above in node.listchain() if isinstance(above, pytest.Class)]
+    module = node.getparent(pytest.Module)
+    return ".".join([module_of(module), *names] if module is not None else names)
 
 
 def module_of(module: pytest.Module) -> str:

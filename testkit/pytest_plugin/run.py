@@ -15,32 +15,17 @@ from testkit.core.clock import clock
 from testkit.core.errors import ExitStatus, TestkitError
 from testkit.core.events import Fact, RunMeasured, TestFinished, WorkerStarted
 from testkit.execution.interrupts import Interrupted
-from testkit.listeners.xunit import XunitOptions
 from testkit.pytest_plugin import command_line
 from testkit.pytest_plugin.annotate import COLLECTED
 from testkit.pytest_plugin.facts import Translator
 from testkit.pytest_plugin.ids import Name, name_of
 from testkit.pytest_plugin.state import State
-from testkit.queries.options import QueryOptions
 from testkit.selection.shards import ShardOptions
 from testkit.session.host import Host
 from testkit.session.options import RunOptions
 
 _SECTIONS = frozenset({"budgets", "leaks"})
 """What was measured that pytest's own summary does not tell."""
-
-
-def is_wanted(state: State) -> bool:
-    """Return whether the options name anything that listens to a run."""
-    options = state.options
-    run = options[RunOptions]
-    return bool(
-        options[XunitOptions].with_xunit
-        or run.pytest_journal
-        or run.listeners
-        or options[ShardOptions].shard
-        or options[QueryOptions].has_budgets
-    )
 
 
 class Run:

@@ -42,6 +42,18 @@ class State:
         return command_line.resolve(self._config)
 
     @property
+    def has_listeners(self) -> bool:
+        """Whether the options name anything that listens to the run."""
+        from testkit.listeners.xunit import XunitOptions
+        from testkit.queries.options import QueryOptions
+        from testkit.selection.shards import ShardOptions
+        from testkit.session.options import RunOptions
+
+        options, run = self.options, self.options[RunOptions]
+        is_wanted = options[XunitOptions].with_xunit or run.pytest_journal or options[ShardOptions].shard
+        return bool(is_wanted or run.listeners or options[QueryOptions].has_budgets)
+
+    @property
     def folder(self) -> Path:
         """A folder that all processes of the run see."""
         if not self._folder:

@@ -84,9 +84,9 @@ def test_not_set_up(broken): pass
 
 @pytest.fixture(scope="module")
 def slow():
-    time.sleep(0.3)
+    time.sleep(1)
     yield
-    time.sleep(0.3)
+    time.sleep(1)
 
 class TestGroup:
     class TestInner:
@@ -172,7 +172,7 @@ def test_every_outcome_is_told(plain, workers):
     assert (passed.stdout, passed.stderr, passed.summary) == ("said\n", "beside\n", "It is fine.")
     assert (passed.class_id, passed.file, passed.line) == ("test_all", "test_all.py", 4)
     assert tests["test_all.TestGroup.TestInner.test_deep"].class_id == "test_all.TestGroup.TestInner"
-    assert tests["test_all.TestGroup.TestInner.test_deep"].seconds < 0.2  # the time of what others use, too, is not its
+    assert tests["test_all.TestGroup.TestInner.test_deep"].seconds < 1  # the time of what others use, too, is not its
     failed = tests["test_all.test_fails"].problems[0]
     assert (failed.type, failed.file, failed.line) == ("AssertionError", "test_all.py", 11)
     assert "At index 1 diff: 2 != 3" in failed.traceback
@@ -193,6 +193,39 @@ def test_every_outcome_is_told(plain, workers):
     assert {worker.worker for worker in of_type(plain, WorkerStarted)} == ({"gw0", "gw1"} if workers else set())
     cases = plain.xunit().iter("testcase")
     assert {case.get("name") for case in cases} >= {"test_parametrised[a::b[c] d]", "test_deep", "setUpClass"}
+
+
+BASES = """
+import unittest
+
+class TestGroup:
+    @classmethod
+    def setup_class(cls): raise OSError("no group")
+    def test_one(self): pass
+
+class Case(unittest.TestCase):
+    def test_two(self): pass
+"""
+
+
+def test_ids_are_those_of_the_place(plain):
+    """Classes that are imported, doctests and text files have ids that are told apart, and each is accounted for."""
+    plain.write({"bases.py": BASES, "test_a.py": "from bases import *", "test_b.py": "from bases import *"})
+    plain.write({"test_c.py": "from bases import Case\ndef setup_module():\n    raise OSError('no module')"})
+    plain.write({"one/test_d.txt": ">>> 1\n2", "two/test_d.txt": ">>> 1\n1", "test_e.py": "'>>> 1 / 0'"})
+    result = run_pytest(plain, "-p", "no:django", "--testkit-journal", "--doctest-modules")
+    (ended,) = of_type(plain, RunFinished)
+    assert ended.lost == (), result.stdout
+    tests = Counter((fact.id, fact.outcome) for fact in of_type(plain, TestFinished))
+    assert tests == {
+        ("bases.Case.test_two", Outcome.PASSED): 2,
+        ("bases.Case.test_two", Outcome.ERROR): 1,  # of test_c, below whose set-up it lies for pytest alone
+        ("one.test_d.txt", Outcome.FAILED): 1,
+        ("two.test_d.txt", Outcome.PASSED): 1,
+        ("test_e", Outcome.FAILED): 1,
+    }
+    bad = {(fact.id, fact.phase) for fact in of_type(plain, FixtureFinished) if fact.outcome.is_bad}
+    assert bad == {("test_a.TestGroup", "setUpClass"), ("test_b.TestGroup", "setUpClass"), ("test_c", "setUpModule")}
 
 
 LONG = """
