@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 from weakref import WeakKeyDictionary
 
 from testkit.screenshots.errors import ScreenshotError
+from testkit.screenshots.options import without_account
 from testkit.screenshots.viewports import Breakpoint
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class Settings(NamedTuple):
     arguments: tuple[str, ...] = ()
     """Further command line arguments for the browser."""
     headless: bool = True
+
+    def __repr__(self) -> str:
+        # There may be a password in the URL.
+        return f"Settings({self.kind!r}, {without_account(self.url)!r}, {', '.join(map(repr, self[2:]))})"
 
 
 class BrowserDied(ScreenshotError):
