@@ -129,7 +129,16 @@ class SkippedClass(SimpleTestCase):
 """
 """A test module with every outcome."""
 # What the environment of the machine says must not change what these runs do.
-_OWN_VARIABLES = ("TESTKIT_", "DJANGO_", "COVERAGE_", "PYTHONWARNINGS", "NO_COLOR", "FORCE_COLOR", "DATABASE_URL")
+_OWN_VARIABLES = (
+    "TESTKIT_",
+    "DJANGO_",
+    "COVERAGE_",
+    "PYTEST_XDIST_",
+    "PYTHONWARNINGS",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "DATABASE_URL",
+)
 
 
 def clean_environment(**extra: str) -> dict[str, str]:

@@ -32,6 +32,7 @@ class Option(NamedTuple):
     metavar: str | None = None
     early: bool = False
     command_line: bool = True
+    secret: bool = False
 
 
 def option(
@@ -43,6 +44,7 @@ def option(
     metavar: str | None = None,
     early: bool = False,
     command_line: bool = True,
+    secret: bool = False,
 ) -> T:
     """Declare a field of an options group.
 
@@ -54,9 +56,10 @@ def option(
         metavar: what stands for the value in ``--help``.
         early: must be known before the settings are imported, so settings cannot give it.
         command_line: whether there is a flag at all.
+        secret: whether a value is left out of errors, as there may be a password in it.
     """
     reader = parse or READERS[type(default)]
-    declaration = Option(default, help, reader, tuple(aliases), metavar, early, command_line)
+    declaration = Option(default, help, reader, tuple(aliases), metavar, early, command_line, secret)
     return cast(T, declaration)
 
 
@@ -244,7 +247,7 @@ def _find(name: str, spec: Option, sources: Sequence[Source]) -> Setting:
         try:
             return Setting(spec.parse(value), where)
         except ValueError as error:
-            raise OptionError(f"{where} is {value!r}: {error}") from None
+            raise OptionError(f"{where} is {'wrong' if spec.secret else repr(value)}: {error}") from None
     return Setting(spec.default, "default")
 
 

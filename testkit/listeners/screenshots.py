@@ -46,11 +46,13 @@ class ScreenshotsListener:
         self._restarts = 0
         self._left = dict.fromkeys(tests)  # in their order
         self._not_imported: list[str] = []
+        self._written: Counter[str] = Counter()
+        """How many baselines the earlier attempts of a test have written."""
         self._is_whole, self._limited = is_whole, limited
         self._folder = results.folder().absolute()
 
     def __call__(self, fact: Fact) -> None:
-        if isinstance(fact, TestFinished) and fact.final:
+        if isinstance(fact, TestFinished):
             self._add(fact)
         elif isinstance(fact, RunFinished) and (self._counts or self._restarts):
             counts = {state.value: self._counts[state] for state in State}
@@ -61,11 +63,16 @@ class ScreenshotsListener:
                 self._reports["screenshots"] = _shown(page)
 
     def _add(self, fact: TestFinished) -> None:
+        counts = Counter(fact.measures.get(MEASURE, {}))
+        if not fact.final:
+            self._written[fact.id] += counts[State.NEW]
+            return
+        found = min(self._written.pop(fact.id, 0), counts[State.PASSED])
+        self._counts.update(counts + Counter({State.NEW: found}) - Counter({State.PASSED: found}))
         if fact.outcome is Outcome.PASSED:
             self._left.pop(fact.id, None)
         elif not fact.class_id:
             self._not_imported.append(fact.id)  # whatever tests are in there, nobody has collected them
-        self._counts.update(fact.measures.get(MEASURE, {}))
         self._restarts += "browser_restarted" in fact.measures
 
     def _text(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from testkit.core import current
 from testkit.screenshots import results
-from testkit.screenshots.compare import Difference, Region, Tolerance, compare_and_draw
+from testkit.screenshots.compare import Difference, Region, Tolerance, compare, compare_and_draw
 from testkit.screenshots.errors import ScreenshotError, UnusableImage
 from testkit.screenshots.png import size_of
 from testkit.screenshots.results import Result, State
@@ -27,6 +27,10 @@ MEASURE = "screenshots"
 """The measure of a test: how many of its comparisons ended in which state."""
 WAITS = (0.1, 0.25, 0.5, 1.0)
 """Seconds before each further shot of a page that does not look as it should: until two are equal, or for the last time."""
+RESTLESS = (
+    "it is no baseline: the page looks different from one moment to the next; hide= what moves, ignore= it, or wait_for= "
+    "its end"
+)
 
 Target = Any
 """What is looked at: a CSS selector, ``(By.…, value)``, an element, a ``Clip``; None or ``"html"`` for the whole page."""
@@ -153,7 +157,7 @@ class Judge(NamedTuple):
             return self._write(result, before, take)
         if before is None:
             message = f"there is no baseline {result.baseline}"
-            return _kept(result._replace(state=State.MISSING, message=message), new=_steady(take).image)
+            return _kept(result._replace(state=State.MISSING, message=message), new=steady(take)[0].image)
         return self._compare(result, before, take)
 
     def failed(self, name: str, label: str, error: Exception) -> Result:
@@ -166,9 +170,12 @@ class Judge(NamedTuple):
         )
 
     def _write(self, result: Result, before: bytes | None, take: Callable[[], Shot]) -> Result:
-        shot = _steady(take)
+        shot, last = steady(take)
         if before == shot.image:
             return _kept(result, new=shot.image)
+        size_of(shot.image, "the new screenshot")  # what cannot be compared is no baseline
+        if compare(last.image, shot.image, self.rules.tolerance, shot.ignored) is not None:
+            return _kept(result._replace(state=State.FAILED, message=RESTLESS), new=shot.image)
         if self.rules.saves:
             self.baselines.write(result.name, result.label, shot.image)
         elif not self.baselines.create(result.name, result.label, shot.image):
@@ -182,9 +189,9 @@ class Judge(NamedTuple):
             found = self._difference(before, shot)
             if found is not None:
                 # A page that was still changing is no different page.
-                steady = _steady(take, shot)
-                if steady.image != shot.image:
-                    shot = steady
+                first = shot
+                shot, _ = steady(take, first)
+                if shot.image != first.image:
                     found = self._difference(before, shot)
         except UnusableImage as error:
             return _kept(result._replace(state=State.FAILED, message=str(error)), new=shot.image)
@@ -194,8 +201,6 @@ class Judge(NamedTuple):
         changed = result._replace(
             state=State.CHANGED, message=difference.message, changed=difference.changed, total=difference.total
         )
-        if difference.box is not None:
-            changed = changed._replace(top=difference.box.top, bottom=difference.box.top + difference.box.height)
         if difference.box is not None:
             changed = changed._replace(top=difference.box.top, bottom=difference.box.top + difference.box.height)
         return _kept(changed, new=shot.image, before=before, diff=diff)
@@ -208,16 +213,15 @@ class Judge(NamedTuple):
         return compare_and_draw(before, shot.image, self.rules.tolerance, shot.ignored)
 
 
-def _steady(take: Callable[[], Shot], first: Shot | None = None) -> Shot:
-    """Return a shot that is equal to the one before it, or else the last of a few."""
-    last = first or take()
+def steady(take: Callable[[], Shot], first: Shot | None = None) -> tuple[Shot, Shot]:
+    """Return a shot that is equal to the one before it, or else the last of a few; and the one before it."""
+    shot = first or take()
     for seconds in WAITS:
         time.sleep(seconds)
-        shot = take()
+        last, shot = shot, take()
         if shot.image == last.image:
             break
-        last = shot
-    return shot
+    return shot, last
 
 
 def _shown(path: os.PathLike[str]) -> str:

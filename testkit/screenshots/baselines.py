@@ -13,8 +13,6 @@ from typing import NamedTuple
 from testkit.core.errors import UnsafePathError
 from testkit.core.paths import path_below, replacing
 
-FOLDER = Path("screenshots", "baseline")
-"""Where they are when nothing else is said, from the working directory."""
 SUFFIX = ".png"
 LONGEST = 300
 """The most characters of a name and its label: Windows allows 260 for a whole path, unless it is told otherwise."""

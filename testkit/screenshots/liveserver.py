@@ -44,8 +44,9 @@ class _Running(NamedTuple):
 class Failure(NamedTuple):
     """A request that ended with an exception."""
 
-    what: str
-    """Its method and path."""
+    method: str
+    path: str
+    """With its query."""
     error: str
     """The last lines of the traceback."""
 
@@ -87,10 +88,11 @@ class Requests:
         return found
 
     def note_failure(self, request: Any) -> None:
-        """Note the exception that is being handled, of ``request``."""
+        """Note the exception that is being handled, of ``request``, if that came to the server: tests make others."""
         lines = "".join(traceback.format_exception(*sys.exc_info())[-2:]).rstrip()
         with self._changed:
-            self._failures.append(Failure(f"{request.method} {request.get_full_path()}", lines))
+            if any(running.thread == threading.get_ident() for running in self._running.values()):
+                self._failures.append(Failure(request.method, request.get_full_path(), lines))
 
     def around(self, application: WSGIApplication, turn: Turn) -> WSGIApplication:
         """Return ``application``, whose requests are known here and take their turn."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from testkit.screenshots import options
@@ -49,8 +50,10 @@ class ScreenshotMixin(BrowserMixin):
         writes = self.missing_baselines == "write" if self.missing_baselines else wanted.writes_missing
         return Rules(Tolerance(**tolerance).checked(), self.save_baseline or wanted.with_save_baseline, writes)
 
-    def _judge_view(self, view: View, name: str, label: str, rules: Rules) -> Result:
-        """Compare what ``view`` shows now with its baseline."""
+    def _judge_view(
+        self, view: View, name: str, label: str, rules: Rules, prepare: Callable[[], None] = lambda: None
+    ) -> Result:
+        """Compare what ``view`` shows, once ``prepare`` was called, with its baseline."""
         from selenium.common.exceptions import WebDriverException
 
         from testkit.screenshots.assertion import Judge
@@ -59,9 +62,10 @@ class ScreenshotMixin(BrowserMixin):
 
         judge = Judge(self._baselines(), rules, self.id())
         try:
+            prepare()
             with settled(self.driver, hide=view.hide, style=view.style, wait_for=view.wait_for, timeout=view.timeout):
                 return judge.judge(name, label, lambda: self._shoot(view))
-        except (ScreenshotError, WebDriverException) as error:
+        except (ScreenshotError, WebDriverException, OSError) as error:
             if is_dead(error):
                 raise
             return judge.failed(name, label, error)  # the other breakpoints are for the same message
@@ -131,16 +135,15 @@ class ResponsiveScreenshotMixin(ScreenshotMixin):
             style: further CSS for the page.
             wait_for: a CSS selector of what must be seen first, or a function of the driver that must return something true.
             full_page: False for what fits into the window.
-            reload: whether to load the page anew at each breakpoint; it is for those that change the locale or time zone.
+            reload: whether to load the page anew at each breakpoint; it is where the locale or time zone changes.
             sizes: breakpoints in the place of those of the class.
             timeout: seconds for the page to come to rest, in the place of the option.
 
         Raises:
-            AssertionError: a screenshot differs from its baseline, or has none and is not to become one.
-            ScreenshotError: a breakpoint or what is tolerated is none, or the browser cannot do what it asks for.
+            AssertionError: a screenshot differs from its baseline, has none and is not to become one, or cannot be taken.
+            ScreenshotError: a breakpoint or what is tolerated is none.
         """
         from testkit.screenshots.assertion import View
-        from testkit.screenshots.capture import set_viewport
 
         wait = options.current().screenshot_timeout if timeout is None else timeout
         view = View(target, full_page, listed(hide), listed(ignore), style, wait_for, wait)
@@ -154,10 +157,8 @@ class ResponsiveScreenshotMixin(ScreenshotMixin):
         found = []
         with self._viewport_restored():
             for breakpoint in self._breakpoints(sizes):
-                set_viewport(self.driver, breakpoint)
-                if reload or breakpoint.needs_load:
-                    self.driver.refresh()
-                found.append(self._judge_view(view, name, breakpoint.label, rules))
+                prepare = partial(self._have_viewport, breakpoint, reload=reload)
+                found.append(self._judge_view(view, name, breakpoint.label, rules, prepare))
         self._fail_for(found)
 
     def _breakpoints(self, sizes: Sequence[Any] = ()) -> Sequence[Breakpoint]:
@@ -172,11 +173,25 @@ class ResponsiveScreenshotMixin(ScreenshotMixin):
 
     @contextmanager
     def _viewport_restored(self) -> Iterator[None]:
-        """Have the window of the class again after the block."""
+        """Have the viewport again after the block that it had before."""
+        from testkit.screenshots.browsers import state_of
+
+        before = state_of(self.driver).breakpoint or Breakpoint(self.viewport_width, self.viewport_height)
         try:
             yield
         finally:
-            self.set_viewport_size(self.viewport_width, self.viewport_height)
+            self._have_viewport(before)
+
+    def _have_viewport(self, breakpoint: Breakpoint, *, reload: bool = False) -> None:
+        """Set the viewport, and load the page again if it was loaded in another language or time zone."""
+        from testkit.screenshots.browsers import speaking, state_of
+        from testkit.screenshots.capture import set_viewport
+
+        before = state_of(self.driver).breakpoint
+        set_viewport(self.driver, breakpoint)
+        if reload or breakpoint.at_load != (before.at_load if before else ("", "")):
+            with speaking(self.driver):
+                self.driver.refresh()
 
 
 def listed(given: Any) -> Sequence[Any]:

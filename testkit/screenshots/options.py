@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
 from pathlib import Path
@@ -38,6 +37,12 @@ HINT = "needs a browser: --with-needle or RUN_NEEDLE_TESTS=1 includes the tests 
 BROWSERS = ("chromium", "chrome", "edge", "firefox", "webkit")
 
 
+def without_account(url: str) -> str:
+    """Return ``url`` without its user and password, whatever is in these, and whether it is a URL or not."""
+    scheme, separator, rest = url.rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
 class Address:
     """The URL of a WebDriver server. It may have a password in it, which is not shown."""
 
@@ -45,7 +50,8 @@ class Address:
         self.url = url
 
     def __str__(self) -> str:
-        return re.sub(r"//[^/@]*@", "//…@", self.url)
+        shown = without_account(self.url)
+        return shown if shown == self.url else shown.replace("://", "://…@", 1)
 
     def __repr__(self) -> str:
         return f"Address({str(self)!r})"
@@ -62,7 +68,7 @@ def _address(value: Any) -> Address:
     if not isinstance(value, str) or (
         value and not (urlsplit(value).scheme in ("http", "https") and urlsplit(value).hostname)
     ):
-        raise ValueError("give the http or https URL of a WebDriver server")
+        raise ValueError("give the http or https URL of a WebDriver server, what is special in a password as %2F")
     return Address(value)
 
 
@@ -139,6 +145,7 @@ class ScreenshotOptions(OptionGroup):
         default=Address(),
         parse=_address,
         command_line=False,
+        secret=True,
         help="URL of a WebDriver server or grid that has the browsers, rather than this machine.",
     )
     screenshot_timeout: float = option(

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from testkit.screenshots.browsers.kinds import name_of, speaking
+from testkit.screenshots.browsers import despite_alerts, name_of, speaking
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
@@ -47,7 +47,7 @@ return found;
 _CHROMIUM = ("chromium", "chrome", "edge")
 
 
-def collect(driver: WebDriver) -> list[PageError]:
+def collect(driver: WebDriver, server: str = "") -> list[PageError]:
     """Return what went wrong since the last call (or since the browser's context is a fresh one).
 
     That is: exceptions that no script caught; ``console.error``; answers with a status of 500 and above; and parts of a
@@ -56,19 +56,24 @@ def collect(driver: WebDriver) -> list[PageError]:
 
     Firefox and WebKit tell their drivers of the statuses only, and only of the present page.
 
+    Args:
+        driver: of the browser.
+        server: the URL of the live server; what it should have had is missing, whatever page that was a part of.
+
     Raises:
         BrowserDied: the browser is gone.
     """
     with speaking(driver):
         if name_of(driver) not in _CHROMIUM:
-            found = [_status_error(url, status) for url, status in driver.execute_script(_STATUSES)]
+            statuses = despite_alerts(lambda: driver.execute_script(_STATUSES))
+            found = [_status_error(url, status) for url, status in statuses]
         else:
             log = driver.execute("getLog", {"type": "browser"})["value"]
             found = [_read(entry) for entry in log if entry["level"] == "SEVERE"]
         files = [error for error in found if error.kind == "file"]
         if not files:
             return found
-        harmless = _harmless(driver, files)
+        harmless = despite_alerts(lambda: _harmless(driver, files, urlsplit(server)))
         return [error for error in found if error not in harmless]
 
 
@@ -90,20 +95,24 @@ def _status_error(url: str, status: int, reason: str = "") -> PageError:
     return PageError("file", f"it did not load: {f'status {status}' if status else reason}", url)
 
 
-def _harmless(driver: WebDriver, files: list[PageError]) -> list[PageError]:
-    """Return those of ``files`` that are no parts of a page of the same site."""
+def _harmless(driver: WebDriver, files: list[PageError], server: SplitResult) -> list[PageError]:
+    """Return those of ``files`` that are no parts of a page of the same site, nor of ``server``."""
     page = urlsplit(driver.current_url)
     not_parts = set(driver.execute_script(_ASKED))
     if name_of(driver) in _CHROMIUM:
         history = driver.execute("executeCdpCommand", {"cmd": "Page.getNavigationHistory", "params": {}})["value"]
         not_parts.update(entry["url"].partition("#")[0] for entry in history["entries"])
     return [
-        error for error in files if error.url.partition("#")[0] in not_parts or _is_foreign(urlsplit(error.url), page)
+        error
+        for error in files
+        if error.url.partition("#")[0] in not_parts or _is_foreign(urlsplit(error.url), page, server)
     ]
 
 
-def _is_foreign(url: SplitResult, page: SplitResult) -> bool:
-    """Return whether ``url`` is a favicon, or another site's than ``page``, if that is a site's at all."""
+def _is_foreign(url: SplitResult, page: SplitResult, server: SplitResult) -> bool:
+    """Return whether ``url`` is a favicon, or another site's than ``page`` (if that is a site's at all) and ``server``."""
     if url.path == "/favicon.ico":
         return True
+    if server.port and (url.scheme, url.port) == (server.scheme, server.port):
+        return False  # by whatever name of this machine
     return page.scheme in ("http", "https") and (url.scheme, url.netloc) != (page.scheme, page.netloc)

@@ -127,6 +127,8 @@ def add(result: Result, *, new: bytes = b"", before: bytes = b"", diff: bytes = 
 def read(folder: Path | None = None) -> list[Result]:
     """Return the results of the last run in the order of their time; of one that was repeated (a retry), the last.
 
+    A baseline that was written by the first attempt stays new, though a later one found it.
+
     The last line of a killed process may be cut off; such a line is passed over.
     """
     found: list[Result] = []
@@ -137,7 +139,9 @@ def read(folder: Path | None = None) -> list[Result]:
     latest: dict[tuple[str, ...], Result] = {}
     for result in sorted(found, key=lambda result: result.at):
         key = result.test, result.browser, result.name, result.label
-        latest.pop(key, None)  # so that it takes the later one's place
+        before = latest.pop(key, None)  # so that it takes the later one's place
+        if before is not None and (before.state, result.state) == (State.NEW, State.PASSED):
+            result = before._replace(at=result.at)  # equal to what the first attempt wrote: people have not seen it
         latest[key] = result
     return list(latest.values())
 

@@ -83,7 +83,7 @@ function* loadingSheets(root) {
   for (const link of root.querySelectorAll("link[rel~=stylesheet i]")) {
     if (link.sheet || link.disabled || !link.href || link.relList.contains("alternate")) continue;
     if (link.type && link.type !== "text/css") continue;
-    if (!performance.getEntriesByName(link.href).length) yield `style sheet ${shown(link.href)}`;
+    if (!viewOf(root).performance.getEntriesByName(link.href).length) yield `style sheet ${shown(link.href)}`;
   }
 }
 function* loadingOf(root) {

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from testkit.core.current import record_property
+from testkit.core.current import current, record_property
 from testkit.screenshots import options
 from testkit.screenshots.attempts import FirstAttempt, LastAttempt
 from testkit.screenshots.optin import OptIn, browsers
@@ -64,11 +64,11 @@ class BrowserMixin(OptIn, _Base):
         Raises:
             ScreenshotError: there is no such browser.
         """
-        from testkit.screenshots.needle.driver import OWN, shared
+        from testkit.screenshots.needle.driver import GONE, shared
 
         name = cls.browser or browsers()[0]
-        if name in OWN:
-            return OWN[name]()
+        if name in GONE:
+            return GONE[name]()
         driver = shared(name)
         cls._shared_driver = driver
         return driver
@@ -96,10 +96,19 @@ class BrowserMixin(OptIn, _Base):
         if cls._is_own():
             cls.addClassCleanup(cls._quit, cls.driver)
         else:
-            from testkit.screenshots.browsers import fresh
-
-            fresh(cls.driver)
+            cls._freshen()
         cls.set_viewport_size(cls.viewport_width, cls.viewport_height)
+
+    @classmethod
+    def _freshen(cls) -> None:
+        """Give the browser a fresh context; or have another one, should it die of that."""
+        from testkit.screenshots.browsers import BrowserDied, discard, fresh
+
+        try:
+            fresh(cls.driver)
+        except BrowserDied:
+            discard(cls.driver)
+            cls.driver = cls.get_web_driver()
 
     @classmethod
     def _is_own(cls) -> bool:
@@ -116,7 +125,7 @@ class BrowserMixin(OptIn, _Base):
     def run(self, result: Any = None) -> Any:
         if result is None or type(self).__unittest_skip__:
             return super().run(result)
-        first = FirstAttempt(result, _is_death)
+        first = FirstAttempt(result, self._is_death)
         super().run(first)  # type: ignore[arg-type]
         if first.death is None:
             return result
@@ -129,11 +138,25 @@ class BrowserMixin(OptIn, _Base):
             super().run(LastAttempt(result))  # type: ignore[arg-type]
         return result
 
+    def _is_death(self, error: BaseException) -> bool:
+        """Return whether the browser has died of which ``error`` tells; that may be of another connection."""
+        from selenium.common.exceptions import WebDriverException
+
+        from testkit.screenshots.browsers import BrowserDied, answers, is_dead
+
+        if not is_dead(error):
+            return False
+        return isinstance(error, BrowserDied | WebDriverException) or not answers(self.driver)
+
     def _begin_again(self, death: BaseException) -> None:
         """Start another browser, and have the database as it was when the test began."""
+        from testkit.screenshots.assertion import MEASURE
         from testkit.screenshots.browsers import discard
 
         reason = str(death).partition("\n")[0]
+        if (notes := current()) is not None:  # what the first attempt came to is not what the test does
+            notes.measures.pop(MEASURE, None)
+            notes.attachments.clear()
         record_property("browser_restarted", reason)
         print(f"testkit: the browser died ({reason}): the test begins again, in another one", file=sys.stderr)
         cls = type(self)
@@ -159,9 +182,7 @@ class BrowserMixin(OptIn, _Base):
         if not cls._is_own():
             cls.driver = cls.get_web_driver()  # perhaps another one by now
         if cls.fresh_context and not cls._is_own():
-            from testkit.screenshots.browsers import fresh
-
-            fresh(cls.driver)
+            cls._freshen()
             cls.set_viewport_size(cls.viewport_width, cls.viewport_height)
         self._freeze()
         # What went wrong before this test is not its fault.
@@ -179,15 +200,19 @@ class BrowserMixin(OptIn, _Base):
 
     def _end_in_browser(self) -> None:
         """Leave the page, wait for its requests, and fail the test for what went wrong in it."""
+        from testkit.screenshots.browsers import despite_alerts
+
         cls = type(self)
         try:
             errors = self._page_errors()
             if cls.fresh_context and not cls._is_own():
-                cls.driver.get("about:blank")
+                despite_alerts(lambda: cls.driver.get("about:blank"))
         finally:
-            self._close_requests()
-        if errors:
-            raise AssertionError(self._describe_page_errors(errors))
+            hanging = self._close_requests()
+        errors += self._allowed_not(self._with_failures([]))  # of requests that the page has not waited for
+        told = [text for text in (self._describe_page_errors(errors) if errors else "", hanging) if text]
+        if told:
+            raise AssertionError("\n\n".join(told))
 
     # Requests
 
@@ -195,9 +220,16 @@ class BrowserMixin(OptIn, _Base):
         if (requests := self._requests()) is not None:
             requests.open()
 
-    def _close_requests(self) -> None:
-        if (requests := self._requests()) is not None:
-            requests.close(options.current().screenshot_timeout)
+    def _close_requests(self) -> str:
+        """Wait for requests to end, and return what there is to say of those that do not."""
+        from testkit.screenshots.liveserver import RequestsHang
+
+        try:
+            if (requests := self._requests()) is not None:
+                requests.close(options.current().screenshot_timeout)
+        except RequestsHang as error:
+            return str(error)
+        return ""
 
     def _requests(self) -> Any:
         if not hasattr(self, "server_thread_class"):
@@ -216,28 +248,44 @@ class BrowserMixin(OptIn, _Base):
     def _collect_page_errors(self) -> list[PageError]:
         from testkit.screenshots.pageerrors import collect
 
-        return collect(self.driver)
+        return collect(self.driver, self._server())
+
+    def _server(self) -> str:
+        """Return the URL of the live server, if there is one."""
+        return str(getattr(self, "live_server_url", ""))
 
     def _page_errors(self) -> list[PageError]:
         """Return what went wrong in pages since the last call, but for what is allowed."""
+        return self._allowed_not(self._with_failures(self._collect_page_errors()))
+
+    def _allowed_not(self, errors: list[PageError]) -> list[PageError]:
         allowed = [re.compile(pattern) for pattern in self.allowed_page_errors]
         return [
-            error
-            for error in self._collect_page_errors()
-            if not any(pattern.search(f"{error.message} {error.url}") for pattern in allowed)
+            error for error in errors if not any(pattern.search(f"{error.message} {error.url}") for pattern in allowed)
         ]
+
+    def _with_failures(self, errors: list[PageError]) -> list[PageError]:
+        """Return ``errors`` with the exceptions of the live server, also those that no page has told of."""
+        requests = self._requests()
+        failures = [] if requests is None else requests.take_failures()
+        for failure in failures:
+            raised = f"\n{failure.method} {failure.path} raised\n{failure.error}\n"
+            for place, error in enumerate(errors):
+                if error.kind == "server" and error.url.endswith(failure.path) and "\n" not in error.message:
+                    errors[place] = error._replace(message=f"{error.message}{raised}")
+                    break
+            else:
+                from testkit.screenshots.pageerrors import PageError
+
+                message = f"the server answered with the status 500{raised}"
+                errors.append(PageError("server", message, f"{self._server()}{failure.path}"))
+        return errors
 
     def _describe_page_errors(self, errors: Sequence[PageError]) -> str:
         lines = [
             f"{len(errors)} error{'s' * (len(errors) > 1)} in the page (allowed_page_errors names those that may be):"
         ]
-        lines += [f"  {error.kind}: {error.message}{f' ({error.url})' * bool(error.url)}" for error in errors]
-        if (requests := self._requests()) is not None:
-            lines += [f"\n{failure.what} raised\n{failure.error}" for failure in requests.take_failures()]
+        for error in errors:
+            first, end, more = error.message.partition("\n")
+            lines.append(f"  {error.kind}: {first}{f' ({error.url})' * bool(error.url)}{end}{more}")
         return "\n".join(lines)
-
-
-def _is_death(error: BaseException) -> bool:
-    from testkit.screenshots.browsers import is_dead
-
-    return is_dead(error)

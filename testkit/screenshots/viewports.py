@@ -62,9 +62,9 @@ class Breakpoint(NamedTuple):
         return "_".join(part for part in parts if part)
 
     @property
-    def needs_load(self) -> bool:
-        """Whether a page that is open already must be loaded again to look as it would here."""
-        return bool(self.locale or self.time_zone)
+    def at_load(self) -> tuple[str, str]:
+        """What a page is told when it is loaded: one that was told otherwise must be loaded again to look as here."""
+        return self.locale, self.time_zone
 
 
 DEFAULT = (Breakpoint(1024, 800), Breakpoint(800, 600), Breakpoint(320, 540))

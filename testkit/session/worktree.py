@@ -17,6 +17,7 @@ from typing import NoReturn
 from testkit.core.errors import ExitStatus, TestkitError
 from testkit.screenshots import options, results
 from testkit.screenshots.options import TAG
+from testkit.screenshots.results import State
 
 _PATIENCE = 30  # seconds for a run that was interrupted to write its reports
 
@@ -48,13 +49,17 @@ def make_baselines(revision: str, labels: Sequence[str], flags: Sequence[str], s
             raise WorktreeError(f"{revision} has no folder {below}: go to a folder of the project that it has, too")
         say(f"The tests of {revision} ({commit[:10]}) write their baselines into {baselines} …")
         status = _run(place, [*(labels or [f"--tag={TAG}"]), *flags], _environment(top, tree, baselines))
-        written = [Path(result.baseline) for result in results.read(place / results.FOLDER)]
+        found = results.read(place / results.FOLDER)
+    written = {Path(result.baseline) for result in found if result.state in (State.NEW, State.PASSED)}
     kept = [path for path in written if path.is_absolute()]  # those below the other tree are told without it
     say(f"Written: {len(kept)} baselines of {revision}, in {baselines}. Now run this tree's tests with --with-needle.")
     if len(kept) < len(written):
         say(
             f"{len(written) - len(kept)} others went with the worktree: their tests name a folder of baselines themselves."
         )
+    if not kept and not status:
+        say(f"The tests of {revision} have written no baseline here.")
+        return ExitStatus.RUN_FAILED
     if status:
         say(
             f"The run of {revision} ended with status {status}: what did not come to its screenshots has no new baseline."

@@ -23,10 +23,10 @@ def finished(id, outcome=Outcome.PASSED, **fields):
     return TestFinished(id=id, class_id="app.T", at=0.0, seconds=1.0, outcome=outcome, measures=measures, **fields)
 
 
-def listen(facts, **how):
+def listen(facts, measured=lambda section, data: None, **how):
     """Give ``facts`` to a listener, and return the reports that it wrote."""
     reports: dict[str, str] = {}
-    listener = ScreenshotsListener(lambda section, data: None, reports, TESTS, **{"is_whole": True, **how})
+    listener = ScreenshotsListener(measured, reports, TESTS, **{"is_whole": True, **how})
     for fact in facts:
         listener(fact)
     return reports
@@ -91,3 +91,13 @@ def test_a_test_that_was_lost_is_a_gap(run):
     run.add("home", "320", before=png(), new=png())
     listen([finished(id) for id in TESTS] + [END._replace(lost=(TESTS[0],))])
     assert gaps_of(run.results) == [f"nothing was heard of tests: {TESTS[0]}"]
+
+
+def test_what_an_earlier_attempt_wrote_is_told_as_new(run):
+    """A baseline that a retried test wrote first and then found is new to people, and counted once."""
+    told = {}
+    first = finished(TESTS[0], Outcome.FAILED, final=False)._replace(measures={"screenshots": {"new": 2, "changed": 1}})
+    last = finished(TESTS[0], attempt=2)._replace(measures={"screenshots": {"passed": 3}})
+    listen([first, last, END], lambda section, data: told.update(data))
+    assert {name: told[name] for name in ("new", "passed", "changed")} == {"new": 2, "passed": 1, "changed": 0}
+    assert "The new ones are baselines now" in told["text"]

@@ -11,6 +11,7 @@ import pytest
 from testkit.screenshots import commands
 from testkit.screenshots.errors import ScreenshotError
 from testkit.screenshots.results import State
+from testkit.screenshots.review.shots import read_shots
 from testkit.screenshots.review.wholeness import conclude
 from testkit.session.screenshots import screenshots
 from tests.projects import clean_environment
@@ -105,6 +106,28 @@ def test_results_of_elsewhere_cannot_write_elsewhere(run, tmp_path, monkeypatch,
     lines.write_text(good)
     assert commands.approve(run.results, [], said.append) == 0
     assert (project / place).read_bytes() == png(spot=(2, 2))
+
+
+def test_results_in_the_usual_folder_are_trusted_no_more(run, tmp_path, monkeypatch, said):
+    """An artifact may lie where this project's own results would: it writes no file elsewhere, and none is served."""
+    project, secret = tmp_path / "project", tmp_path / "secret.png"
+    project.mkdir()
+    own = begin(project, monkeypatch)
+    own.add("home", "320", before=png(), new=png(spot=(2, 2)))
+    secret.write_bytes(png(colour="red"))
+    (lines,) = own.results.glob("results/*.jsonl")
+    good = lines.read_text()
+    for target in (str(secret), f"{project}/../secret.png", "../secret.png"):
+        lines.write_text(good.replace("screenshots/baseline/chromium-linux/home_320.png", target))
+        with pytest.raises(ScreenshotError, match=r"outside of .*TESTKIT_BASELINES"):
+            commands.approve(own.results, [], said.append)
+        (shot,) = read_shots(own.results)
+        assert shot.image("baseline") is None
+    assert secret.read_bytes() == png(colour="red")
+    monkeypatch.setenv("TESTKIT_BASELINES", str(tmp_path))
+    lines.write_text(good.replace("screenshots/baseline/chromium-linux/home_320.png", str(secret)))
+    assert commands.approve(own.results, [], said.append) == 0
+    assert secret.read_bytes() == png(spot=(2, 2))
 
 
 def test_an_image_that_is_none_is_not_approved(run, said):

@@ -149,6 +149,8 @@ import time
 from pathlib import Path
 from django.contrib.staticfiles.testing import StaticLiveServerTestCase
 from django.test import LiveServerTestCase, override_settings
+from urllib.error import HTTPError
+from urllib.request import urlopen
 from selenium.webdriver.support.wait import WebDriverWait
 from shop.models import Item
 from testkit import NeedleTestCase, ResponsiveScreenshotMixin
@@ -170,6 +172,7 @@ class RequestsTest(Pages, StaticLiveServerTestCase):
 
     def test_3_hangs(self):
         self.open("/hangs/")
+        self.driver.execute_script("setTimeout(() => console.error('while it hangs'))")
         self.driver.execute_async_script("setTimeout(arguments[0], 150)")
 
     def test_4_has_transactions_apart(self):
@@ -205,6 +208,21 @@ class ErrorsTest(Pages, StaticLiveServerTestCase):
 
     def test_fine(self):
         self.open("/styled/")
+
+    def test_alert(self):
+        self.open("/script/")
+        self.driver.execute_script("setTimeout(() => alert('open'))")
+
+    def test_unseen(self):
+        "A request of no page, after one of Django's client that nobody is told of."
+        self.client.raise_request_exception = False
+        self.assertEqual(self.client.get("/broken/?client").status_code, 500)
+        with self.assertRaises(HTTPError):
+            urlopen(self.live_server_url + "/broken/?unseen")
+
+    def test_elsewhere(self):
+        self.open("/script/")
+        self.driver.get(self.live_server_url.replace("localhost", "127.0.0.1") + "/hangs/")
 
 class AllowedTest(Pages, StaticLiveServerTestCase):
     allowed_page_errors = ["from (the console|a script)", "/missing.png", "/broken/"]
@@ -273,6 +291,7 @@ def test_a_request_that_hangs_fails_its_test(ran):
     text = ran.message("RequestsTest.test_3_hangs")
     assert "GET /hangs/?now is still being answered" in text
     assert "time.sleep(4)" in text
+    assert "while it hangs" in text  # what went wrong in the page is not forgotten for that
 
 
 def test_transactions_of_requests_do_not_meet(ran):
@@ -293,6 +312,23 @@ def test_what_goes_wrong_in_a_page_fails_the_test(ran):
     for part in ("from the console", "from a script", "/missing.png"):
         assert part in script
     assert ran.outcomes["ErrorsTest.test_fine"] is Outcome.PASSED
+
+
+def test_what_the_server_knows_of_fails_the_test(ran):
+    """An answer with status 500 that no page has told of, by its traceback; not those of Django's own test client."""
+    text = ran.message("ErrorsTest.test_unseen")
+    assert "1 error in the page" in text
+    assert "GET /broken/?unseen raised" in text
+    assert "LookupError: no such book" in text
+
+
+@pytest.mark.parametrize("name", ["test_alert", "test_elsewhere"])
+def test_errors_are_told_wherever_the_page_is_in_the_end(ran, name):
+    """Also those of a page that leaves an alert open, and of the live server by another of its names."""
+    text = ran.message(f"ErrorsTest.{name}")
+    assert "3 errors in the page" in text
+    assert "/missing.png" in text
+    assert len(ran.tests[f"ErrorsTest.{name}"].problems) == 1
 
 
 def test_a_comparison_that_fails_tells_of_the_page(ran):

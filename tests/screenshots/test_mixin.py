@@ -28,7 +28,8 @@ def home(request):
         .spot {{ position: absolute; top: 2850px; left: 5px; width: 1px; height: 1px; background: %s }}
         .wide {{ height: 20px; background: green }} @media (max-width: 500px) {{ .wide {{ display: none }} }}
         @media (prefers-color-scheme: dark) {{ .card {{ background: black }} }}
-    </style><div class=card>Book</div><div class=wide></div><div class=spot></div>""" % look)
+    </style><div class=card>Book</div><div class=wide></div><div class=spot></div>
+    <script>document.title = (1.5).toLocaleString()</script>""" % look)
 '''
 TESTS = """
 from django.contrib.staticfiles.testing import StaticLiveServerTestCase
@@ -77,6 +78,26 @@ class TolerantTest(StaticLiveServerTestCase, ResponsiveScreenshotMixin, NeedleTe
 
     def test_below_the_fold(self):
         self.assertResponsive("html", "window", full_page=False)
+
+    def test_language(self):
+        self.set_viewport_size(700, 500)
+        titles = []
+        noting = lambda driver: titles.append(driver.title) or True
+        sizes = [Breakpoint(330, 540, locale="de-DE"), (340, 540)]
+        self.assertResponsive(".card", "language", sizes=sizes, wait_for=noting)
+        self.assertEqual(list(dict.fromkeys(titles)), ["1,5", "1.5"])
+        self.assertEqual(self.driver.execute_script("return [innerWidth, innerHeight]"), [700, 500])
+
+    def test_zone(self):
+        self.assertResponsive(".card", "zone", sizes=[Breakpoint(330, 540, time_zone="No/Where"), (340, 540)])
+
+    def test_restless(self):
+        self.driver.execute_script(
+            "const card = document.querySelector('.card');"
+            "setInterval(() => card.style.background = `rgb(${Math.random() * 255}, 9, 9)`, 5)"
+        )
+        self.assertResponsive("body", "calm", ignore=[".card", ".spot"])
+        self.assertResponsive("body", "restless")
 """
 LABELS = ("1024", "800", "320")
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
@@ -124,13 +145,15 @@ def opened(path: Path) -> Image.Image:
 def test_what_is_missing_is_written_and_told(story):
     """The first run makes the baselines, at every breakpoint by its name, and says so; one that cannot be taken fails."""
     outcomes = dict(story.first.outcomes)
-    assert outcomes.pop("PagesTest.test_hidden") is Outcome.FAILED
+    failed = ("PagesTest.test_hidden", "TolerantTest.test_zone", "TolerantTest.test_restless")
+    assert {outcomes.pop(id) for id in failed} == {Outcome.FAILED}
     assert set(outcomes.values()) == {Outcome.PASSED}
     responsive = {f"{name}_{label}.png" for name in ("home", "gone", "wide") for label in LABELS}
     tolerant = {f"{name}_320.png" for name in ("ignored", "unseen", "styled", "tolerated", "window")}
     cards = {"cards/card_400_dark_2x.png", "cards/card_500.png", "cards/plain.png", "pointer.png"}
-    assert story.files == (responsive | tolerant | cards) - {"wide_320.png"}
-    assert "Screenshots: 17 new, 1 failed" in story.first.stderr
+    languages = {"language_330_de-DE.png", "language_340.png", "zone_340.png", "calm_320.png"}
+    assert story.files == (responsive | tolerant | cards | languages) - {"wide_320.png"}
+    assert "Screenshots: 21 new, 3 failed" in story.first.stderr
     assert "commit them" in story.first.stderr
 
 
@@ -164,9 +187,27 @@ def test_what_else_is_wrong_is_told_with_the_remedy(story):
     assert "wide_320: there is nothing to see of the element" in hidden
 
 
+def test_a_page_is_loaded_again_where_its_language_changes(story):
+    """Also back to that of the machine, and a test has the viewport that it had before."""
+    assert story.first.outcomes["TolerantTest.test_language"] is Outcome.PASSED
+
+
+def test_a_breakpoint_that_cannot_be_had_leaves_the_others(story):
+    """It fails with what the browser says of it, after all others were compared."""
+    assert story.first.message("TolerantTest.test_zone").startswith("1 of 2 screenshots of 'zone' differ")
+    assert (story.project.folder / "screenshots/baseline/chromium-linux/zone_340.png").exists()
+
+
+def test_what_never_rests_is_no_baseline(story):
+    """A page that looks different each time fails rather than to become the baseline, unless what moves is ignored."""
+    text = story.first.message("TolerantTest.test_restless")
+    assert "of 'restless'" in text
+    assert "it is no baseline: the page looks different from one moment to the next" in text
+
+
 def test_what_is_not_to_be_compared_is_not(story):
     """Ignored, hidden and restyled parts, tolerated pixels, and what is outside of the window fail nothing."""
-    failed = {"test_home", "test_gone", "test_pointer", "test_hidden"}
+    failed = {"test_home", "test_gone", "test_pointer", "test_hidden", "test_zone", "test_restless"}
     assert story.serial.outcomes == {
         id: Outcome.FAILED if id.rpartition(".")[2] in failed else Outcome.PASSED for id in story.first.outcomes
     }
@@ -196,11 +237,11 @@ def test_facts_and_reports_have_the_images(story):
         fact.data for fact in story.project.facts() if isinstance(fact, RunMeasured) and fact.section == "screenshots"
     ]
     assert {**section, "text": ""} == {
-        "passed": 10,
+        "passed": 14,
         "changed": 3,
         "new": 0,
-        "missing": 3,
-        "failed": 2,
+        "missing": 4,
+        "failed": 3,
         "restarts": 0,
         "text": "",
     }
@@ -225,6 +266,13 @@ class TwiceTest(ResponsiveScreenshotMixin, NeedleTestCase):
         self.driver.load_html("<p>twice")
         self.assertResponsive("html", "twice")
         self.assertScreenshot("p", "once")
+
+class FolderTest(NeedleTestCase):
+    baseline_directory = output_directory = "own"
+
+    def test_it(self):
+        self.driver.load_html("<p>own")
+        self.assertScreenshot("p", "own")
 """
 
 
@@ -238,7 +286,7 @@ def test_each_browser_has_tests_and_baselines_of_its_own(tmp_path, chromium):
     path = f"{programs}:{os.environ['PATH']}"
     label = "shop.tests.test_shop"
     new = Ran(project, label, "--parallel=2", PATH=path)
-    ids = {"TwiceTest.test_it", "TwiceTest_chrome.test_it"}
+    ids = {f"{name}{browser}.test_it" for name in ("TwiceTest", "FolderTest") for browser in ("", "_chrome")}
     assert new.outcomes == dict.fromkeys(ids, Outcome.PASSED)
     made = {
         path.relative_to(project.folder / "screenshots/baseline").as_posix()
@@ -247,10 +295,14 @@ def test_each_browser_has_tests_and_baselines_of_its_own(tmp_path, chromium):
     assert made == {
         f"{browser}-linux/{name}.png" for browser in ("chromium", "chrome") for name in ("twice_320", "once")
     }
+    assert {path.relative_to(project.folder / "own").as_posix() for path in project.folder.rglob("own/**/*.png")} == {
+        "own.png",
+        "chrome/own.png",
+    }
     again = project.run(label, "-v2", front="stock", RUN_NEEDLE_TESTS="1", CI="1", PATH=path)
     assert again.returncode == 0, again.stderr
     assert {line.split(" ")[1] for line in again.stderr.splitlines() if line.endswith(" ... ok")} == {
         f"({label}.{id})" for id in ids
     }
     page = (project.folder / "reports/screenshots/index.html").read_text()
-    assert (page.count('class="shot"'), page.count('data-state="new"')) == (4, 0)  # also under a stock runner
+    assert (page.count('class="shot"'), page.count('data-state="new"')) == (6, 0)  # also under a stock runner

@@ -6,6 +6,8 @@ import ast
 import importlib.util
 import inspect
 import re
+import struct
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +16,9 @@ from PIL import Image
 
 from testkit.core.events import FixtureFinished, Outcome
 from testkit.screenshots import needle
-from testkit.screenshots.errors import ScreenshotError
+from testkit.screenshots.errors import ScreenshotError, UnusableImage
 from testkit.screenshots.needle import driver as drivers
+from testkit.screenshots.needle.files import as_png
 from tests.projects import ROOT
 from tests.screenshots.site import HEAD, STYLE, Ran, site
 
@@ -90,6 +93,10 @@ class FoldersTest(NeedleTestCase):
     def test_outside(self):
         self.assertScreenshot(".card", "../outside")
 
+    def test_unseen_after_another(self):
+        self.assertScreenshot(".card", "seen")
+        self.assertScreenshot(".not-there", "not-there")
+
 class EngineTest(NeedleTestCase):
     engine_class = "shop.tests.test_shop.OwnEngine"
     output_directory = "own/output"
@@ -140,7 +147,12 @@ NEEDLE = Path(
 )
 
 
-OUTPUT = {"own/output/engine.png", "own/output/engine.diff.png", "own/output/sub/own.png"}
+OUTPUT = {
+    "own/output/engine.png",
+    "own/output/engine.diff.png",
+    "own/output/sub/own.png",
+    "own/output/seen.png",  # and none of what could not be taken
+}
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +208,8 @@ def test_baselines_are_made_by_what_was_asked_for(runs):
     """Selectors, locators, elements, and the block of compareScreenshot; by name, and with Needle's folders in those."""
     first, _ = runs
     assert [id for id, outcome in first.outcomes.items() if outcome is not Outcome.PASSED] == [
-        "FoldersTest.test_outside"
+        "FoldersTest.test_outside",
+        "FoldersTest.test_unseen_after_another",
     ]
     folder = first.project.folder
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png") if "reports" not in path.parts}
@@ -204,6 +217,7 @@ def test_baselines_are_made_by_what_was_asked_for(runs):
     assert made - OUTPUT == {
         *(f"screenshots/baseline/chromium-linux/{name}.png" for name in names),
         "own/baselines/sub/own.png",
+        "own/baselines/seen.png",
     }
     with Image.open(folder / "screenshots/baseline/chromium-linux/context.png") as image:
         assert image.size == (50, 60)
@@ -227,6 +241,7 @@ def test_what_changed_fails(runs):
         "test_context",
         "test_file",
         "test_own",
+        "test_unseen_after_another",
         "test_engine",
     }
     assert second.message("EngineTest.test_engine").count("own engine: False") == 1
@@ -255,10 +270,18 @@ def test_an_unknown_browser_is_an_error(runs):
     assert "chromium" in problem.message
 
 
-@pytest.mark.parametrize("name", ["phantomjs", "opera"])
-def test_browsers_of_needle_that_selenium_has_dropped_say_so(name):
-    """PhantomJS and Opera are no unknown names, and cannot be had."""
-    with pytest.raises(
-        ScreenshotError, match=r"Selenium 4 has no driver for .*: set NEEDLE_BROWSER to one of chromium"
-    ):
-        drivers.OWN[name]()
+@pytest.mark.parametrize("name", ["phantomjs", "opera", "ie", "safari"])
+def test_browsers_of_needle_that_cannot_be_had_say_so(name):
+    """They are no unknown names, and what can be had instead is told."""
+    with pytest.raises(ScreenshotError, match=r"there are no screenshots of .*: set NEEDLE_BROWSER to one of chromium"):
+        drivers.GONE[name]()
+
+
+def test_a_file_that_claims_to_be_huge_is_not_decoded():
+    """A baseline that is given as a file may be of any kind; its size is looked at first."""
+    header = struct.pack("<2sIHHI", b"BM", 54, 0, 0, 54)
+    huge = header + struct.pack("<IiiHHIIiiII", 40, 12_000, 12_000, 1, 24, 0, 0, 0, 0, 0, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with pytest.raises(UnusableImage, match="12000×12000 pixels, which is too large"):
+            as_png(huge)

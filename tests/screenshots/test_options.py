@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from base64 import b64decode
 
 import pytest
 
 from testkit.core.errors import OptionError
 from testkit.core.options import from_command_line, resolve
-from testkit.screenshots import options
+from testkit.screenshots import browsers, options
+from testkit.screenshots.browsers import Settings
+from testkit.screenshots.errors import ScreenshotError
 from testkit.screenshots.options import Address, ScreenshotOptions, export
 from testkit.screenshots.viewports import Breakpoint
 from tests.projects import clean_environment
@@ -82,7 +86,6 @@ def test_the_environment_says(monkeypatch, variables, name, value):
         ("BROWSERS", "netscape", "chromium, chrome, edge, firefox, webkit"),
         ("BROWSERS", "firefox,firefox", "each once"),
         ("BREAKPOINTS", "wide", "'wide' is no breakpoint"),
-        ("WEBDRIVER_URL", "grid.example.com", "http or https URL"),
         ("FREEZE_TIME", "yesterday", "2026-01-31"),
         ("MISSING_BASELINES", "maybe", "auto, write, fail"),
     ],
@@ -102,6 +105,32 @@ def test_the_password_of_a_grid_is_not_shown():
     assert "grid.example.com/wd/hub" in shown
     given = resolve((ScreenshotOptions,), [from_command_line({})])
     assert "secret" not in given.describe()
+    assert str(Address("http://127.0.0.1:4444")) == "http://127.0.0.1:4444"
+
+
+@pytest.mark.parametrize("account", ["user:secret", "secret", "user:sec@ret", "user:se/secret", "user:%2Fsecret"])
+@pytest.mark.parametrize("scheme", ["https://", ""])
+def test_whatever_a_password_is_it_is_not_shown(monkeypatch, scheme, account):
+    """With an @ or a / in it, without a user or a scheme: in no text, error or record is any of it."""
+    url = f"{scheme}{account}@grid.example.com:4444/wd"
+    shown = f"{Address(url)!r} {Settings(url=url)!r}"
+    assert "grid.example.com:4444/wd" in shown
+    monkeypatch.setenv("TESTKIT_WEBDRIVER_URL", url)
+    try:
+        shown += repr(options.current())
+    except OptionError as error:
+        shown += str(error)
+        assert "TESTKIT_WEBDRIVER_URL in the environment is wrong: give the http or https URL" in shown
+    assert not re.search("sec|ret", shown.replace("secret=", ""))
+
+
+@pytest.mark.parametrize(("account", "sent"), [("us%40er:pass", "us@er:pass"), ("token", "token:")])
+def test_a_grid_is_told_who_asks(web, account, sent):
+    """The user and password of the URL are sent, also where there is but one of them."""
+    pytest.importorskip("selenium")
+    with pytest.raises(ScreenshotError):  # it is no grid
+        browsers.start(Settings(url=web.url.replace("//", f"//{account}@")))
+    assert b64decode(web.headers[0]["Authorization"].removeprefix("Basic ")).decode() == sent
 
 
 def test_settings_and_files_are_read_where_the_test_runs(tmp_path):

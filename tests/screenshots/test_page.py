@@ -26,9 +26,10 @@ def hello(request):
     return response
 '''
 TESTS = """
-import os, signal
+import os, signal, socket
 from pathlib import Path
 from django.contrib.staticfiles.testing import StaticLiveServerTestCase
+from django.test import SimpleTestCase
 from selenium.common.exceptions import NoSuchElementException
 from shop.models import Item
 from testkit import ResponsiveScreenshotMixin
@@ -102,6 +103,7 @@ class DyingTest(ResponsiveScreenshotMixin, StaticLiveServerTestCase):
         self.driver.get(self.live_server_url)
 
     def test_dies_once(self):
+        self.assertResponsive(None, "dying", sizes=[(320, 540)])
         self.assertEqual(Item.objects.count(), 1)
         if not Path("died").exists():
             Path("died").touch()
@@ -118,8 +120,23 @@ class DyingTest(ResponsiveScreenshotMixin, StaticLiveServerTestCase):
         kill(self.driver)
         self.driver.title
 
+    def test_other_connection(self):
+        socket.create_connection(("127.0.0.1", 9))
+
     def test_lives(self):
         self.assertTrue(self.driver.title)
+
+class DeadAtOnceTest(ResponsiveScreenshotMixin, SimpleTestCase):
+    @classmethod
+    def get_web_driver(cls):
+        driver = super().get_web_driver()
+        if not Path("dead").exists():
+            Path("dead").touch()
+            kill(driver)
+        return driver
+
+    def test_lives(self):
+        self.assertEqual(self.driver.current_url, "about:blank")
 """
 
 
@@ -154,6 +171,7 @@ def test_a_browser_that_dies_is_started_again(ran):
     assert passed(ran, "DyingTest.test_dies_once")
     fact = ran.tests["DyingTest.test_dies_once"]
     assert fact.measures["browser_restarted"]
+    assert fact.measures["screenshots"] == {"passed": 1}  # of the second attempt alone
     assert "begins again, in another one" in fact.stderr
     (section,) = [
         one.data for one in ran.project.facts() if isinstance(one, RunMeasured) and one.section == "screenshots"
@@ -171,6 +189,19 @@ def test_a_second_death_is_not_hidden(ran):
     assert passed(ran, "DyingTest.test_lives")
 
 
+def test_another_connection_that_fails_is_no_death(ran):
+    """A test whose own connection is refused is an error at once; its browser is well."""
+    fact = ran.tests["DyingTest.test_other_connection"]
+    assert fact.outcome is Outcome.ERROR
+    assert "refused" in fact.problems[0].message
+    assert "browser_restarted" not in fact.measures
+
+
+def test_a_class_begins_with_a_browser_that_lives(ran):
+    """One that dies while the class is set up is started again."""
+    assert passed(ran, "DeadAtOnceTest.test_lives")
+
+
 def test_a_failure_before_the_death_is_told(ran):
     """What the test found before the browser died is not tried away."""
     fact = ran.tests["DyingTest.test_fails_before_it_dies"]
@@ -181,5 +212,5 @@ def test_a_failure_before_the_death_is_told(ran):
 
 def test_each_test_is_told_once(ran):
     """However often it began."""
-    assert len(ran.tests) == 7
+    assert len(ran.tests) == 9
     assert f"Ran {len(ran.tests)} tests" in ran.stderr

@@ -68,6 +68,12 @@ def test_of_a_test_that_was_tried_again_the_last_attempt_counts(place):
     assert [(place / result.new).read_bytes() for result in (first, last)] == [b"one", b"two"]
     results.add(HOME)
     assert [result.state for result in results.read()] == [State.PASSED, State.PASSED]
+    results.add(HOME._replace(state=State.NEW), new=b"three")
+    results.add(HOME)
+    new = results.read()[-1]
+    assert (new.state, (place / new.new).read_bytes()) == (State.NEW, b"three")  # nobody has seen it yet
+    results.add(HOME._replace(state=State.CHANGED), new=b"four")
+    assert results.read()[-1].state is State.CHANGED
 
 
 def test_names_that_look_alike_as_files_have_images_of_their_own(place):

@@ -163,7 +163,9 @@ def test_a_timeout_names_what_was_still_loading(driver: WebDriver, web: Web) -> 
 
 def test_what_failed_is_not_awaited(driver: WebDriver, web: Web) -> None:
     """Images, style sheets and backgrounds that do not exist, or may not be loaded, keep no page from its rest."""
+    web.page("<link rel=stylesheet href='/none5.css'>", "/inner")
     url = web.page(
+        "<iframe src='/inner'></iframe>"
         "<img src='/none.png'><img><link rel=stylesheet href='/none.css'><p style='background:url(/none2.png)'>x</p>"
         "<link rel=stylesheet href='http://127.0.0.1:9/foreign.css'><img src='http://127.0.0.1:9/foreign.png'>"
         "<link rel='alternate stylesheet' href='/none3.css' title=other><img loading=lazy style='display:none' src='/none4.png'>",

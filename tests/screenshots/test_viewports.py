@@ -63,4 +63,4 @@ def test_what_is_no_breakpoint_is_refused(value: object, reason: str) -> None:
 def test_breakpoints_of_a_locale_need_a_load() -> None:
     """A page that is open shows nothing of another locale or time zone; of another scheme it does."""
     needs = [Breakpoint(9, 9, locale="fr"), Breakpoint(9, 9, time_zone="UTC"), Breakpoint(9, 9, scheme="dark")]
-    assert [each.needs_load for each in needs] == [True, True, False]
+    assert [each.at_load != Breakpoint(8, 8).at_load for each in needs] == [True, True, False]

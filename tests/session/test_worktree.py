@@ -24,6 +24,16 @@ class PageTest(NeedleTestCase, SimpleTestCase):
         self.driver.get(f"data:text/html,<body style='margin:0;background:{COLOUR}'>")
         self.assertScreenshot("body", "page")
 
+    def test_same_page(self):
+        self.test_page()
+
+class OwnFolderTest(NeedleTestCase, SimpleTestCase):
+    baseline_directory = "own"
+
+    def test_own(self):
+        self.driver.load_html("own")
+        self.assertScreenshot("body", "own")
+
 class OtherTest(SimpleTestCase):
     def test_that_takes_no_screenshot(self):
         self.fail("it is none of those that were asked for")
@@ -68,14 +78,20 @@ def test_a_branch_is_compared_with_main_in_two_commands(project, chromium):
     path = f"{project.folder / 'src'}:{ROOT}"  # as an editable install has it
     status, stdout, stderr = run(project, "--from", "main", "--", "-v", "2", PYTHONPATH=path)
     assert (status, stdout.count("Written: 1 baselines of main, in ")) == (0, 1), stdout + stderr
+    assert "1 others went with the worktree" in stdout
     assert [path.name for path in (project.folder / "screenshots" / "baseline").rglob("*.png")] == ["page.png"]
     assert git(project, "status", "--short") == " M src/colours.py\n"
     assert len(git(project, "worktree", "list").splitlines()) == 1
+    status, stdout, _ = run(project, "--from", "main", "shop.tests.test_shop.OwnFolderTest", PYTHONPATH=path)
+    assert (status, "The tests of main have written no baseline here" in stdout) == (2, True)
     compared = project.run("--with-needle", PYTHONPATH=path)
     assert compared.returncode == 1
     assert "'page' differs from its baseline" in compared.stderr
     assert gaps_of(project.folder / "reports" / "screenshots") == [
-        "tests with screenshots were skipped or did not pass: shop.tests.test_shop.PageTest.test_page"
+        (
+            "tests with screenshots were skipped or did not pass: shop.tests.test_shop.PageTest.test_page, "
+            "shop.tests.test_shop.PageTest.test_same_page"
+        )
     ]
 
 

@@ -38,6 +38,8 @@ __all__ = [
     "Clip",
     "Settings",
     "State",
+    "answers",
+    "despite_alerts",
     "discard",
     "end_all",
     "fresh",
@@ -73,7 +75,7 @@ def start(settings: Settings, mixin: type | None = None) -> WebDriver:
         raise ScreenshotError(
             f"screenshots need Selenium ({error}): pip install 'django-testkit[screenshots]'"
         ) from error
-    from testkit.screenshots.browsers.composing import without_account
+    from testkit.screenshots.options import without_account
     from testkit.screenshots.settle import watch
 
     try:
@@ -96,7 +98,7 @@ def shared(settings: Settings, mixin: type | None = None) -> WebDriver:
     key = _getpid(), settings, mixin
     driver = _shared.get(key)
     if driver is not None:
-        if _answers(driver):
+        if answers(driver):
             return driver
         discard(driver)
     if not any(process == key[0] for process, _, _ in _shared):
@@ -116,7 +118,8 @@ def lease(settings: Settings, mixin: type | None = None) -> WebDriver:
     return driver
 
 
-def _answers(driver: WebDriver) -> bool:
+def answers(driver: WebDriver) -> bool:
+    """Return whether the browser is there."""
     try:
         return bool(driver.window_handles)
     except Exception as error:
@@ -136,8 +139,8 @@ def fresh(driver: WebDriver) -> None:
     with speaking(driver):
         _close_other_windows(driver)
         if not state.is_clean:
-            if _despite_alerts(lambda: driver.current_url) != "about:blank":
-                _despite_alerts(lambda: driver.get("about:blank"))
+            if despite_alerts(lambda: driver.current_url) != "about:blank":
+                despite_alerts(lambda: driver.get("about:blank"))
             kind.clear(driver)
             with suppress(Exception):  # not every kind has logs
                 driver.execute("getLog", {"type": "browser"})
@@ -148,7 +151,7 @@ def fresh(driver: WebDriver) -> None:
     state.is_clean = True
 
 
-def _despite_alerts(action: Callable[[], T]) -> T:
+def despite_alerts(action: Callable[[], T]) -> T:
     """Return what ``action`` does; it is done again where an alert that a page has opened was in the way; the driver has dismissed it then."""
     from selenium.common.exceptions import UnexpectedAlertPresentException
 
@@ -164,7 +167,7 @@ def _close_other_windows(driver: WebDriver) -> None:
         raise BrowserDied(f"the browser ({name_of(driver)}) has no window any more")
     for handle in handles[1:]:
         driver.switch_to.window(handle)
-        _despite_alerts(driver.close)
+        despite_alerts(driver.close)
     # Also out of a frame, and where the test has closed the window that it was in.
     driver.switch_to.window(handles[0])
 

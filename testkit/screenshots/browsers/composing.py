@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from testkit.screenshots.browsers.kinds import state_of
+from testkit.screenshots.options import without_account
 
 if TYPE_CHECKING:
     from selenium.webdriver.common.options import BaseOptions
@@ -53,7 +55,7 @@ def compose(mixin: type | None, base: Any) -> Any:
 
 
 def connect(mixin: type | None, url: str, options: BaseOptions) -> WebDriver:
-    """Start a browser by the server at ``url``, which may have a user and a password in it."""
+    """Start a browser by the server at ``url``, which may have a user and a password in it, or a token alone."""
     from selenium import webdriver
     from selenium.webdriver.remote.client_config import ClientConfig
 
@@ -62,11 +64,11 @@ def connect(mixin: type | None, url: str, options: BaseOptions) -> WebDriver:
     if account.username is None:
         return remote(command_executor=url, options=options)  # type: ignore[no-any-return]
     address = without_account(url)
-    config = ClientConfig(address, username=unquote(account.username), password=unquote(account.password or ""))
+    credentials = f"{unquote(account.username)}:{unquote(account.password or '')}"
+
+    class Account(ClientConfig):  # Selenium's own sends nothing where the password is empty
+        def get_auth_header(self) -> dict[str, str]:
+            return {"Authorization": f"Basic {b64encode(credentials.encode()).decode('ascii')}"}
+
+    config = Account(address)
     return remote(command_executor=address, options=options, client_config=config)  # type: ignore[no-any-return]
-
-
-def without_account(url: str) -> str:
-    """Return ``url`` without its user and password."""
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

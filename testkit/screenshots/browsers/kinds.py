@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 from weakref import WeakKeyDictionary
 
 from testkit.screenshots.errors import ScreenshotError
+from testkit.screenshots.options import BROWSERS, without_account
 from testkit.screenshots.viewports import Breakpoint
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
     from selenium.webdriver.remote.webelement import WebElement
 
-_MODULES = {
-    "chromium": "chromium",
-    "chrome": "chromium",
-    "edge": "chromium",
-    "firefox": "firefox",
-    "webkit": "webkit",
-}
-KINDS = tuple(_MODULES)
+KINDS = BROWSERS
+_MODULES = {"chrome": "chromium", "edge": "chromium"}
+"""What knows a kind of browsers, if it is not called as they are."""
 SCRIPT_SECONDS = 60.0
 """How long a script may take."""
 _BROWSERS = {
@@ -51,6 +47,10 @@ class Settings(NamedTuple):
     arguments: tuple[str, ...] = ()
     """Further command line arguments for the browser."""
     headless: bool = True
+
+    def __repr__(self) -> str:
+        # There may be a password in the URL.
+        return f"Settings({self.kind!r}, {without_account(self.url)!r}, {', '.join(map(repr, self[2:]))})"
 
 
 class BrowserDied(ScreenshotError):
@@ -136,9 +136,9 @@ def kind_named(name: str) -> Kind:
     Raises:
         ScreenshotError: there is none.
     """
-    if name not in _MODULES:
+    if name not in KINDS:
         raise ScreenshotError(f"there is no browser {name!r}; it is one of {', '.join(KINDS)}")
-    return cast(Kind, import_module(f"testkit.screenshots.browsers.{_MODULES[name]}"))
+    return cast(Kind, import_module(f"testkit.screenshots.browsers.{_MODULES.get(name, name)}"))
 
 
 def kind_of(driver: WebDriver) -> Kind:

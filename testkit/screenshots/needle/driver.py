@@ -13,10 +13,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.webdriver import WebDriver as Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.firefox.webdriver import WebDriver as Firefox
-from selenium.webdriver.ie.webdriver import WebDriver as Ie
 from selenium.webdriver.remote.webdriver import WebDriver as Remote
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.safari.webdriver import WebDriver as Safari
 
 from testkit.screenshots import browsers, options
 from testkit.screenshots.capture import capture
@@ -47,7 +45,6 @@ NAMES = (
 """What Needle's module of drivers has."""
 
 _CHROME = ("google-chrome", "google-chrome-stable", "chrome")
-_GONE = "Selenium 4 has no driver for {0}: set NEEDLE_BROWSER to one of {1}, or leave it out"
 
 
 class _OldFinders:
@@ -169,35 +166,49 @@ class NeedleFirefox(_Started, Firefox):
     kind = "firefox"
 
 
-class NeedleIe(NeedleWebDriverMixin, Ie):
-    """Selenium's driver of Internet Explorer."""
+class _Gone(NeedleWebDriverMixin, Remote):
+    """A driver of Needle's whose browser is none any more of which there are whole pictures."""
 
-
-class NeedleSafari(NeedleWebDriverMixin, Safari):
-    """Selenium's driver of Safari."""
-
-
-class NeedleOpera(NeedleWebDriverMixin, Remote):
-    """Needle's driver of Opera, which Selenium 4 has not."""
+    title = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise ScreenshotError(_GONE.format("Opera", ", ".join(browsers.KINDS)))
+        raise ScreenshotError(
+            f"there are no screenshots of {self.title}: set NEEDLE_BROWSER to one of {', '.join(browsers.KINDS)}, or "
+            "leave it out"
+        )
 
 
-class NeedlePhantomJS(NeedleWebDriverMixin, Remote):
-    """Needle's driver of PhantomJS, which Selenium 4 has not."""
+class NeedleIe(_Gone):
+    """Needle's driver of Internet Explorer, which cannot be had."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise ScreenshotError(_GONE.format("PhantomJS", ", ".join(browsers.KINDS)))
+    title = "Internet Explorer"
 
 
-OWN: Mapping[str, type[Remote]] = {
+class NeedleSafari(_Gone):
+    """Needle's driver of Safari, which cannot be had; WebKit can."""
+
+    title = "Safari"
+
+
+class NeedleOpera(_Gone):
+    """Needle's driver of Opera, which cannot be had."""
+
+    title = "Opera"
+
+
+class NeedlePhantomJS(_Gone):
+    """Needle's driver of PhantomJS, which cannot be had."""
+
+    title = "PhantomJS"
+
+
+GONE: Mapping[str, type[Remote]] = {
     "ie": NeedleIe,
     "opera": NeedleOpera,
     "phantomjs": NeedlePhantomJS,
     "safari": NeedleSafari,
 }
-"""Needle's names of browsers that are started by Selenium alone, one for each class."""
+"""Needle's names of browsers that cannot be had."""
 
 
 def shared(name: str) -> Remote:
@@ -209,7 +220,7 @@ def shared(name: str) -> Remote:
     if name not in browsers.KINDS:
         raise ScreenshotError(
             f"there is no browser {name!r} (of NEEDLE_BROWSER, TESTKIT_BROWSERS or an attribute `browser`): "
-            f"give one of {', '.join((*browsers.KINDS, 'ie', 'safari'))}"
+            f"give one of {', '.join(browsers.KINDS)}"
         )
     wanted = options.current()
     if name == "chrome" and os.environ.get("NEEDLE_BROWSER") == name and not any(map(shutil.which, _CHROME)):

@@ -11,7 +11,8 @@ from testkit.core.paths import replacing
 from testkit.screenshots.assertion import Shot
 from testkit.screenshots.baselines import Baselines
 from testkit.screenshots.compare import Difference, diff_image
-from testkit.screenshots.png import size_of
+from testkit.screenshots.errors import UnusableImage
+from testkit.screenshots.png import LARGEST_PIXELS, Size, size_of
 
 __unittest = True
 
@@ -63,12 +64,18 @@ def by_engine(
 
 
 def as_png(data: bytes) -> bytes:
-    """Return an image of any kind that Pillow reads as a PNG file."""
+    """Return an image of any kind that Pillow reads as a PNG file.
+
+    Raises:
+        UnusableImage: it is too large to be decoded.
+    """
     if data.startswith(b"\x89PNG"):
         return data
     from PIL import Image
 
     file = io.BytesIO()
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data)) as image:  # which reads no pixels yet
+        if Size(*image.size).pixels > LARGEST_PIXELS:
+            raise UnusableImage(f"the baseline claims to have {Size(*image.size)} pixels, which is too large")
         image.convert("RGB").save(file, "PNG")
     return file.getvalue()

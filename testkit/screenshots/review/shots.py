@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from testkit.core.paths import replacing
-from testkit.screenshots import results
+from testkit.screenshots import options, results
 from testkit.screenshots.errors import ScreenshotError
 from testkit.screenshots.png import size_of
 from testkit.screenshots.results import Result, State
@@ -81,7 +81,7 @@ class Shot(NamedTuple):
         What is not in this run's folder (results may come from another machine) is none.
         """
         if kind == "baseline":
-            return self.baseline if self.baseline.suffix == ".png" and self.baseline.is_file() else None
+            return self.baseline if _may_be_baseline(self.baseline) and self.baseline.is_file() else None
         image = {"new": self.result.new, "before": self.result.before, "diff": self.result.diff}[kind]
         if not image:
             return None
@@ -153,14 +153,21 @@ def target_of(shot: Shot) -> Path:
     Raises:
         ScreenshotError: it is no place for a baseline. Results may come from another machine, as an artifact.
     """
-    target, here = shot.baseline, Path.cwd().resolve()
+    target = shot.baseline
     if target.suffix != ".png":
         raise ScreenshotError(f"{shot.title} was not approved: its baseline would be {target}, which is no PNG file")
-    is_own = shot.folder.resolve() == results.folder().resolve()
-    is_inside = target.resolve().is_relative_to(here) and os.pardir not in target.parts
-    if not is_inside and not is_own:
+    if not _may_be_baseline(target):
         raise ScreenshotError(
-            f"{shot.title} was not approved: its baseline would be {target}, outside of {here}. "
-            "Go to the folder that the tests were run in"
+            f"{shot.title} was not approved: its baseline would be {target}, outside of {Path.cwd()} and of the folder "
+            "of baselines. Go to the folder that the tests were run in, or give TESTKIT_BASELINES"
         )
     return target
+
+
+def _may_be_baseline(path: Path) -> bool:
+    """Return whether ``path``, which may be what a stranger wrote into results, is that of an image of this project."""
+    if path.suffix != ".png" or os.pardir in path.parts:
+        return False
+    places = (Path.cwd(), options.current().baselines, os.environ.get("NEEDLE_BASELINE_DIR"))
+    real = path.resolve()
+    return any(real.is_relative_to(Path(place).resolve()) for place in places if place)
