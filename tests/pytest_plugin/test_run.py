@@ -307,3 +307,59 @@ def test_a_worker_that_dies_is_told(plain):
     (plain.folder / "reports/xunit.xml").unlink()
     assert plain.run("report", "--with-xunit").returncode == 1
     assert {name: plain.xunit().get(name) for name in ("tests", "errors")} == {"tests": counts["tests"], "errors": "1"}
+
+
+AGAIN = '''
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    """Run a test that fails once more, as pytest-rerunfailures does: it tells of a test when that is over, and of an
+    attempt that failed nothing after the failure."""
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for attempt in (1, 2):
+        item._initrequest()
+        for report in runtestprotocol(item, nextitem=nextitem, log=False):
+            is_rerun = report.failed and attempt == 1
+            if is_rerun:
+                report.outcome = "rerun"
+            item.ihook.pytest_runtest_logreport(report=report)
+            if is_rerun:
+                break
+        else:
+            break
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+'''
+FLAKY = """
+import itertools
+from testkit import record_property
+
+times = itertools.count()
+
+def test_flaky():
+    time = next(times)
+    record_property(f"time {time}", time)
+    assert time
+
+def test_bad(): assert 0
+
+def test_parts(subtests):
+    with subtests.test("part"):
+        assert 0
+"""
+
+
+def test_each_attempt_is_told(plain):
+    """What is run once more, by a plugin that does not tell of the first attempt's end, is told attempt by attempt."""
+    plain.write({"conftest.py": AGAIN, "test_it.py": FLAKY})
+    result = run_pytest(plain, "-p", "no:django", "--testkit-journal")
+    assert result.returncode == 1, result.stdout
+    told = [(f.id, f.attempt, f.final, str(f.outcome)) for f in of_type(plain, TestFinished)]
+    assert told == [
+        ("test_it.test_flaky", 1, False, "failed"),
+        ("test_it.test_flaky", 2, True, "passed"),
+        ("test_it.test_bad", 1, False, "failed"),
+        ("test_it.test_bad", 2, True, "failed"),
+        ("test_it.test_parts", 1, True, "failed"),  # for pytest the test itself has passed
+    ]
+    assert [f.outcome for f in of_type(plain, SubTestFinished)] == ["failed"]
