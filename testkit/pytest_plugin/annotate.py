@@ -25,13 +25,13 @@ from testkit.core.events import FixtureFinished, FixtureStarted, Outcome, Proble
 from testkit.core.paths import replacing
 from testkit.core.text import without_addresses
 from testkit.execution.ids import Locator
-from testkit.pytest_plugin.ids import class_name, module_at, name_of
+from testkit.pytest_plugin.ids import class_name, in_browser, module_at, name_of
 from testkit.pytest_plugin.state import State
 
 ATTRIBUTE = "testkit"
 """Of a report: JSON in ASCII characters, which every channel takes."""
 COLLECTED = "collected.json"
-"""In the folder of the run: what each collected test is called, by its node id."""
+"""In the folder of the run: what each collected test is called, by its node id, and which need a browser."""
 _OF_CLASSES = ("_unittest_setUpClass_fixture_", "_xunit_setup_class_fixture_")
 _OF_MODULES = ("_xunit_setup_module_fixture_",)
 _FUNCTIONS = {
@@ -74,7 +74,8 @@ class Annotator:
         place = self._state.folder / COLLECTED
         if self._state.worker and not place.exists():
             with replacing(place) as file:
-                json.dump({item.nodeid: name_of(item) for item in session.items}, file)
+                names = {item.nodeid: name_of(item) for item in session.items}
+                json.dump({"names": names, "in_browser": in_browser(session.items)}, file)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:

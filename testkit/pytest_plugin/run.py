@@ -18,13 +18,13 @@ from testkit.execution.interrupts import Interrupted
 from testkit.pytest_plugin import command_line
 from testkit.pytest_plugin.annotate import COLLECTED
 from testkit.pytest_plugin.facts import Translator
-from testkit.pytest_plugin.ids import Name, name_of
+from testkit.pytest_plugin.ids import Name, in_browser, name_of
 from testkit.pytest_plugin.state import State
 from testkit.selection.shards import ShardOptions
 from testkit.session.host import Host
 from testkit.session.options import RunOptions
 
-_SECTIONS = frozenset({"budgets", "leaks"})
+_SECTIONS = frozenset({"budgets", "routes", "screenshots"})
 """What was measured that pytest's own summary does not tell."""
 
 
@@ -66,7 +66,7 @@ class Run:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
         if not self._config.pluginmanager.has_plugin("dsession"):  # else pytest-xdist's workers collect
-            self._begin([name_of(item) for item in session.items])
+            self._begin([name_of(item) for item in session.items], in_browser(session.items))
         with self._terminated():
             return (yield)
 
@@ -75,11 +75,12 @@ class Run:
         if self._run.run_id:
             return
         place = self._state.folder / COLLECTED
-        if place.exists():  # else the worker is on another machine
-            self._translator.names = {nodeid: Name(*name) for nodeid, name in json.loads(place.read_text()).items()}
-        self._begin([self._translator.name_of(nodeid) for nodeid in ids])
+        # There is none if the worker is on another machine.
+        told = json.loads(place.read_text()) if place.exists() else {"names": {}, "in_browser": []}
+        self._translator.names = {nodeid: Name(*name) for nodeid, name in told["names"].items()}
+        self._begin([self._translator.name_of(nodeid) for nodeid in ids], told["in_browser"])
 
-    def _begin(self, names: Sequence[Name]) -> None:
+    def _begin(self, names: Sequence[Name], in_browser: Sequence[str]) -> None:
         if self._is_shard:
             from testkit.pytest_plugin.shards import falls_to
 
@@ -87,7 +88,7 @@ class Run:
             self._collected = {id: fact for id, fact in self._collected.items() if falls_to(id, self._state)}
         ids = (*(name.id for name in names), *self._collected)
         try:
-            self._run.begin(ids)
+            self._run.begin(ids, in_browser=in_browser)
         except TestkitError as error:
             raise pytest.UsageError(f"testkit: {error}") from None
         if self._is_shard:
