@@ -11,6 +11,7 @@ to pytest's reports what these do not say, in the processes that run tests, and 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _MARKER = "max_num_queries"
 _SCREENSHOTS = frozenset({"screenshot", "responsive_screenshot"})
+_REFUSED = "testkit_refused"
 _STATE: pytest.StashKey[State] = pytest.StashKey()
 _NEEDS_DJANGO = (
     "{} needs Django with its settings: install pytest-django and name them, by --ds=MODULE or DJANGO_SETTINGS_MODULE"
@@ -106,13 +108,21 @@ def _is_beside_pytest_django(config: pytest.Config) -> bool:
     return config.pluginmanager.has_plugin("django") or config.pluginmanager.has_plugin("pytest_django.plugin")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist tells what was collected
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse test cases that would empty a real database."""
+    """Refuse test cases that would empty a real database, also where it was only them that set Django up."""
     config = session.config
-    if config.stash.get(_STATE, None) is not None and not _is_beside_pytest_django(config):
-        from testkit.pytest_plugin.unprovided import refuse_real_databases
+    if "django.test.testcases" not in sys.modules or config.option.collectonly or _is_beside_pytest_django(config):
+        return
+    from testkit.pytest_plugin.unprovided import why_refused
 
-        refuse_real_databases(session.items)
+    why = why_refused(session.items)
+    if not why:
+        return
+    if not hasattr(config, "workeroutput"):
+        raise pytest.UsageError(why)
+    config.workeroutput[_REFUSED] = why  # for the process of the run, which ends it
+    session.items.clear()
 
 
 # With pytest-xdist
@@ -128,7 +138,9 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take what a worker had to tell the user."""
+    """Take what a worker had to tell the user, and end the run if it could not be."""
+    if _REFUSED in getattr(node, "workeroutput", {}):
+        raise pytest.UsageError(node.workeroutput[_REFUSED])
     state = node.config.stash.get(_STATE, None)
     if state is not None:
         for text in getattr(node, "workeroutput", {}).get("testkit", ()):
@@ -244,8 +256,6 @@ def responsive_screenshot(request: pytest.FixtureRequest, _screenshot_browser: s
 
 
 def _need_django(what: str) -> None:
-    import sys
-
     django_conf = sys.modules.get("django.conf")
     if django_conf is None or not django_conf.settings.configured:
         pytest.fail(_NEEDS_DJANGO.format(what), pytrace=False)

@@ -247,13 +247,22 @@ def test_a_fixture_may_point_the_settings_elsewhere(project, run):
     assert not (project.folder / "other.sqlite3").exists()
 
 
-def test_without_pytest_django_no_real_database_is_emptied(project):
-    """A TransactionTestCase under pytest alone, which would empty the real database, does not run, and is told what is missing."""
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one process", "workers"])
+def test_without_pytest_django_no_real_database_is_emptied(project, workers):
+    """A TransactionTestCase under pytest alone, which would empty the real database, does not run, and is told what is missing.
+
+    It is the tests that set Django up. A name as for tests does not help a database on a production host.
+    """
+    setup = "import os, django\nos.environ['DJANGO_SETTINGS_MODULE'] = 'settings'\ndjango.setup()\n"
+    project.write({"shop/tests/__init__.py": setup})
     project.tests(GUARDED.replace("@pytest.mark.django_db", ""))
-    project.write(
-        {"conftest.py": "import os, django\nos.environ['DJANGO_SETTINGS_MODULE'] = 'settings'\ndjango.setup()"}
-    )
-    result = run_pytest(project, "-p", "no:django")
-    assert result.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "install pytest-django" in result.stderr
+    if workers:
+        project.settings("""
+        DATABASES["default"] = {
+            "ENGINE": "django.db.backends.postgresql", "NAME": "test_analytics", "HOST": "prod.example.com"}
+        """)
+    result = run_pytest(project, "-p", "no:django", *workers)
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR, result.stdout
+    assert "INTERNALERROR" not in result.stdout + result.stderr
+    assert ("prod.example.com, not a local host" if workers else "install pytest-django") in result.stderr
     assert not (project.folder / "real.sqlite3").exists()
