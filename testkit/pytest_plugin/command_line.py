@@ -60,10 +60,11 @@ def add_options(parser: pytest.Parser) -> None:
         dest = _dest(flag)
         if flag.metavar:
             group.addoption(f"--testkit-{flag.name}", dest=dest, metavar=flag.metavar, default=None, help=flag.help)
+            parser.addini(dest, flag.help, default=None)
         else:
             action = argparse.BooleanOptionalAction
             group.addoption(f"--testkit-{flag.name}", dest=dest, action=action, default=None, help=flag.help)
-        parser.addini(dest, flag.help, default=None)
+            parser.addini(dest, flag.help, type="bool", default=None)
 
 
 def is_asked_for(config: pytest.Config) -> bool:
