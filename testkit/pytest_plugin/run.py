@@ -28,6 +28,10 @@ _SECTIONS = frozenset({"budgets", "routes", "screenshots"})
 """What was measured that pytest's own summary does not tell."""
 
 
+_SELECTING = ("keyword", "markexpr", "lf", "deselect", "ignore", "ignore_glob", "stepwise")
+"""pytest's options that leave tests out."""
+
+
 class Run:
     """Tells the listeners what happens in a run of pytest."""
 
@@ -37,7 +41,11 @@ class Run:
         self._config, self._state = config, state
         self._is_shard = bool(state.options[ShardOptions].shard)
         self._may_be_empty = False
-        selects = any(config.getoption(name, None) for name in ("keyword", "markexpr", "lf", "deselect"))
+        if self._is_shard:
+            from testkit.pytest_plugin.shards import shard_of
+
+            shard_of(state)  # refuses here what else each worker would
+        selects = any(config.getoption(name, None) for name in _SELECTING)
         host = Host(
             has_console=False,
             keeps_journal=state.options[RunOptions].pytest_journal or self._is_shard,
@@ -76,9 +84,11 @@ class Run:
             return
         place = self._state.folder / COLLECTED
         # There is none if the worker is on another machine.
+        self._translator.has_names = place.exists()
+        times = node.workerinput["workercount"] if self._config.getoption("dist", "") == "each" else 1
         told = json.loads(place.read_text()) if place.exists() else {"names": {}, "in_browser": []}
         self._translator.names = {nodeid: Name(*name) for nodeid, name in told["names"].items()}
-        self._begin([self._translator.name_of(nodeid) for nodeid in ids], told["in_browser"])
+        self._begin([self._translator.name_of(nodeid) for nodeid in ids] * times, told["in_browser"])
 
     def _begin(self, names: Sequence[Name], in_browser: Sequence[str]) -> None:
         if self._is_shard:
@@ -151,12 +161,13 @@ class Run:
         self._run.finish()
         self._state.notices += self._texts
         status, why = self._run.status()
+        if status is ExitStatus.RUN_FAILED:
+            self._state.notice(why)  # also when pytest has found a reason of its own
         if self._may_be_empty and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             session.exitstatus = pytest.ExitCode.OK
         if session.exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-            return  # pytest has found a reason of its own
+            return
         if status is ExitStatus.RUN_FAILED:
-            self._state.notice(why)
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_unconfigure(self) -> None:

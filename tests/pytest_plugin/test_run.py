@@ -243,10 +243,11 @@ def test_later(n): pass
 
 
 def test_fail_fast_leaves_the_others_out(plain):
-    """With -x what did not run is not lost; the ini file may ask for the reports, and a listener of one's own is heard."""
+    """With -x what did not run is not lost; the ini file may ask for the reports. A listener of one's own is heard, and
+    what goes wrong with it is told beside tests that fail."""
     plain.write({"pytest.ini": INI + "testkit_journal = true\ntestkit_xunit = yes\ntestkit_xunit_file = out/x.xml\n"})
     plain.write({"test_it.py": LONG.format(second="assert 0"), "setup.cfg": "[testkit]\nlisteners = mine.Heard\n"})
-    plain.write({"mine.py": "class Heard:\n    def __call__(self, fact): open('heard', 'a').write('x')"})
+    plain.write({"mine.py": "class Heard:\n    def __call__(self, fact): open('heard', 'a').write('x'); raise OSError('no space')"})
     result = run_pytest(plain, "-x", PYTHONPATH=os.pathsep.join([str(plain.folder), clean_environment()["PYTHONPATH"]]))
     assert result.returncode == 1, result.stdout
     (ended,) = of_type(plain, RunFinished)
@@ -257,6 +258,7 @@ def test_fail_fast_leaves_the_others_out(plain):
     )
     assert etree.parse(plain.folder / "out/x.xml").getroot().get("tests") == "5"
     assert (plain.folder / "heard").exists()
+    assert "OSError: no space" in result.stdout
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
@@ -309,6 +311,17 @@ def test_a_worker_that_dies_is_told(plain):
     assert {name: plain.xunit().get(name) for name in ("tests", "errors")} == {"tests": counts["tests"], "errors": "1"}
 
 
+def test_what_each_worker_runs_is_told(plain):
+    """With --dist each every test runs in each worker, and each time is told."""
+    plain.write({"test_it.py": "import time\ndef test_one(): time.sleep(0.2)\ndef test_two(): time.sleep(0.2)"})
+    result = run_pytest(plain, "-n2", "--dist=each", "-p", "no:django", "--testkit-journal")
+    assert result.returncode == 0, result.stdout
+    tests = Counter((fact.id, fact.worker) for fact in of_type(plain, TestFinished))
+    assert tests == {(f"test_it.{name}", worker): 1 for name in ("test_one", "test_two") for worker in ("gw0", "gw1")}
+    (ended,) = of_type(plain, RunFinished)
+    assert ended.lost == ()
+
+
 AGAIN = '''
 from _pytest.runner import runtestprotocol
 
@@ -352,7 +365,9 @@ def test_parts(subtests):
 def test_each_attempt_is_told(plain):
     """What is run once more, by a plugin that does not tell of the first attempt's end, is told attempt by attempt."""
     plain.write({"conftest.py": AGAIN, "test_it.py": FLAKY})
-    result = run_pytest(plain, "-p", "no:django", "--testkit-journal")
+    (plain.folder / "pytest.ini").unlink()
+    plain.write({"pytest.toml": "[pytest]\ntestkit_journal = true"})
+    result = run_pytest(plain, "-p", "no:django")
     assert result.returncode == 1, result.stdout
     told = [(f.id, f.attempt, f.final, str(f.outcome)) for f in of_type(plain, TestFinished)]
     assert told == [
@@ -363,3 +378,4 @@ def test_each_attempt_is_told(plain):
         ("test_it.test_parts", 1, True, "failed"),  # for pytest the test itself has passed
     ]
     assert [f.outcome for f in of_type(plain, SubTestFinished)] == ["failed"]
+    assert [[name for name in f.measures if "time" in name] for f in of_type(plain, TestFinished)][:2] == [[], ["time 1"]]
