@@ -171,7 +171,13 @@ class TestkitRunnerMixin(_Base):
         return session
 
     def _host(self) -> Host:
-        chosen = (self.tags, self.exclude_tags, self.test_name_patterns, self.testkit_options[RerunOptions].last_failed)
+        chosen = (
+            self.tags,
+            self.exclude_tags,
+            self.test_name_patterns,
+            self.testkit_options[RerunOptions].last_failed,
+            self.pattern != "test*.py",  # Django's
+        )
         return Host(
             self.verbosity,
             self.failfast,

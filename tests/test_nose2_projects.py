@@ -109,16 +109,17 @@ def test_off_unless_it_is_asked_for(project):
 
 
 def test_tests_that_set_django_up_themselves(project):
-    """A package of tests that calls django.setup() has its databases made as well, when its tests are loaded."""
+    """A package of tests that calls django.setup() is served as well, when its tests are loaded, and so are our flags."""
     (project.folder / "manage.py").unlink()
     setup = "import django, os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'settings'\ndjango.setup()\n"
     project.write({"shop/tests/__init__.py": setup})
     project.tests(DATABASE)
     with_real_rows(project)
     project.nose2()
-    result = project.run(front="nose2")
+    result = project.run("--with-xunit", front="nose2")
     assert result.returncode == 0, result.stderr
     assert set(outcomes(project).values()) == {"passed"}
+    assert project.xunit().get("tests") == "2"
     assert real_rows(project) == [("real",)]
 
 
@@ -173,6 +174,12 @@ class ShopRunner(DiscoverRunner):
         super().setup_test_environment(**kwargs)
         settings.SET_BY = "the project's runner"
 """
+URLS = """
+from django.http import HttpResponse
+from django.urls import path
+
+urlpatterns = [path("never/", lambda request: HttpResponse(""))]
+"""
 JUDGED = """
 from django.conf import settings
 from django.test import SimpleTestCase, tag
@@ -196,9 +203,10 @@ def test_plugins_of_nose2_are_heard_and_hear(project):
     Before tests are loaded, the project's own runner has made the environment.
     """
     project.write({"counting.py": PLUGIN, "shop/runner.py": RUNNER})
-    project.settings('TEST_RUNNER = "shop.runner.ShopRunner"')
+    project.write({"urls.py": URLS})
+    project.settings('TEST_RUNNER = "shop.runner.ShopRunner"\nROOT_URLCONF = "urls"')
     project.tests(JUDGED)
-    project.nose2("counting")
+    project.nose2("counting", "nose2.plugins.attrib")
     result = project.run("--exclude-tag=slow", front="nose2")
     assert result.returncode == 1, result.stderr
     name = "shop.tests.test_shop.JudgedTests"
@@ -206,6 +214,9 @@ def test_plugins_of_nose2_are_heard_and_hear(project):
     assert "what the plugin knows" in result.stderr
     heard = (project.folder / "heard.json").read_text()
     assert heard == '{"started": 2, "skipped": 1, "failed": 1}'
+    some = project.run("--with-routes", "--nose2-report", "-A", "!slow", front="nose2")
+    assert "Routes: tests ask for 0 of 1" in some.stderr
+    assert "Which ones no test asks for is told after a run of all tests" in some.stderr
     result = project.run("-F", "--nose2-report", "-v", front="nose2")
     assert result.returncode == 1, result.stderr
     assert f"{name}.test_3_passes" not in outcomes(project)

@@ -286,6 +286,7 @@ def test_new_routes_are_those_that_the_commit_lacks(tmp_path):
     assert "--routes-base gone: git finds no commit that it has in common with HEAD" in result.stderr
     assert "fetch-depth: 0" in result.stderr
     assert "Ran" not in result.stderr
+    run(site, "--routes-base=gone", "--shard=1/2")  # which leaves that to the run that joins the shards
 
 
 def test_the_file_is_written_and_shrinks(shop):
@@ -304,3 +305,5 @@ def test_the_file_is_written_and_shrinks(shop):
     assert [line for line in file.read_text().splitlines() if line.endswith(' = ""')] == [
         f'"{key}" = ""' for key in ("GET /called/", "GET /called/class/", "ANY /inner/", "ANY /slow/called/")
     ]
+    result = run(shop, "--fail-untested-routes=all", "--pattern=test_s*.py")
+    assert "Which ones no test asks for is told after a run of all tests" in result.stderr

@@ -124,15 +124,17 @@ def nose2(*flags: str) -> Callable[[Project], None]:
 def by_pytest(*flags: str) -> Callable[[Project], None]:
     def run(project: Project) -> None:
         given = ["--ds=settings", "--continue-on-collection-errors", "--testkit-journal", "--testkit-xunit", *flags]
-        project.run(*given, "shop/tests", front="pytest", timeout=180)
+        project.run(*given, str(project.folder / "shop" / "tests"), front="pytest", timeout=180)
 
     return run
 
 
 def pytest_shards(project: Project) -> None:
-    for number, workers in ((1, []), (2, ["-n2"])):
-        by_pytest(f"--testkit-shard={number}/2", *workers)(project)
-        (project.folder / "reports").rename(project.folder / f"shard{number}")
+    elsewhere = Project.__new__(Project)  # as on another machine
+    elsewhere.folder = Path(shutil.copytree(project.folder, project.folder.parent / "workspace" / "of two"))
+    for number, where, workers in ((1, project, []), (2, elsewhere, ["-n2"])):
+        by_pytest(f"--testkit-shard={number}/2", *workers)(where)
+        (where.folder / "reports").rename(project.folder / f"shard{number}")
     result = project.run("merge", "shard1", "shard2")
     assert result.returncode == 1, result.stderr
 

@@ -92,6 +92,15 @@ def check_after(aliases: Iterable[str] | None) -> frozenset[str]:
     return frozenset(provided)
 
 
+def switched() -> frozenset[str]:
+    """Return the aliases that have the name of a real database no more, whoever has given them another; it asks no server."""
+    return frozenset(
+        connection.alias
+        for connection in _chosen(None)
+        if connection.alias in _real and not real_one(_real[connection.alias], name_of(connection), _real.values())
+    )
+
+
 def check_names(aliases: Iterable[str]) -> None:
     """Verify before ``teardown_databases`` that it would drop no real database: Django drops whatever name is set then.
 

@@ -34,6 +34,7 @@ class Testkit(events.Plugin):  # type: ignore[misc]  # nose2 is not typed
 
         self._flags = add_arguments(self.session.argparse, ALL_GROUPS)
         self._typed: Mapping[str, Any] = {}
+        self._has_settings = True
         self._names: list[str] = []
         self._runner: Nose2Runner | None = None
 
@@ -50,13 +51,14 @@ class Testkit(events.Plugin):  # type: ignore[misc]  # nose2 is not typed
         given = vars(event.args)
         self._names = list(event.args.testNames)
         with _errors_end_it():
-            typed = {name: given[name] for name in self._flags if name in given}
-            named = options_of(self.session, typed)[Nose2Options].settings
-            if not find_settings(named, asked_by=typed):
-                return
-            self._typed = typed | own.coverage_asked(self.session, event.args)
-            start_coverage(options_of(self.session, self._typed)[CoverageOptions])
-            self._prepare()
+            self._typed = typed = {name: given[name] for name in self._flags if name in given}
+            self._has_settings = find_settings(options_of(self.session, typed)[Nose2Options].settings)
+            if self._has_settings:
+                self._typed = typed | own.coverage_asked(self.session, event.args)
+            if self._has_settings or typed.get("with_cov"):
+                start_coverage(options_of(self.session, self._typed)[CoverageOptions])
+            if self._has_settings:
+                self._prepare()
 
     def _prepare(self) -> None:
         import django
@@ -76,6 +78,11 @@ class Testkit(events.Plugin):  # type: ignore[misc]  # nose2 is not typed
         if self._runner is None and _is_django_there():
             with _errors_end_it():
                 self._prepare()
+        elif not self._has_settings:
+            from testkit.nose2_plugin.options import refuse_without_settings
+
+            with _errors_end_it():
+                refuse_without_settings(self._typed)
         if self._runner is not None:
             event.result = self._runner.hooked
             plugins = self.session.hooks.startTestRun.plugins

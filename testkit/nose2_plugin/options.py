@@ -71,22 +71,25 @@ def start_coverage(options: CoverageOptions) -> None:
         measure.start(options)
 
 
-def find_settings(named: str, asked_by: Iterable[str]) -> bool:
+def find_settings(named: str) -> bool:
     """Set ``DJANGO_SETTINGS_MODULE`` as Django's commands have it, and return whether there are settings.
 
-    Args:
-        named: the settings module that an option names; empty for none.
-        asked_by: the names of testkit's options that were typed, which are of no use without.
-
-    Raises:
-        OptionError: one was, and there are no settings.
+    ``named`` is the settings module that an option names; empty for none.
     """
     found = named or os.environ.get("DJANGO_SETTINGS_MODULE") or settings_of_manage_py()
     if found:
         os.environ["DJANGO_SETTINGS_MODULE"] = found
-    for name in () if found else asked_by:
+    return bool(found)
+
+
+def refuse_without_settings(asked_by: Iterable[str]) -> None:
+    """Refuse options that were typed, which are of no use without settings.
+
+    Raises:
+        OptionError: one was; ``asked_by`` are the names of those.
+    """
+    for name in asked_by:
         raise OptionError(
             f"{flag_of(name)} is for Django projects, and no settings were found: give --settings MODULE, set "
             f"DJANGO_SETTINGS_MODULE, or go to the folder of a manage.py that names them (this is {os.getcwd()})"
         )
-    return bool(found)

@@ -14,6 +14,7 @@ from testkit.execution.cores import usable_cores
 
 _BUFFER, _COVERAGE = "nose2.plugins.buffer", "nose2.plugins.coverage"
 _DEBUGGER, _FAIL_FAST = "nose2.plugins.debugger", "nose2.plugins.failfast"
+_ATTRIBUTES = "nose2.plugins.attrib"
 _LAYERS, _PROCESSES, _REPORT = "nose2.plugins.layers", "nose2.plugins.mp", "nose2.plugins.result"
 
 
@@ -70,6 +71,12 @@ def layers_of(session: Session) -> Any:
 def only_collects(session: Session) -> bool:
     """Return whether nose2 is not to run the tests (``--collect-only``)."""
     return bool(registered(session, "nose2.plugins.collect"))
+
+
+def chooses(session: Session) -> bool:
+    """Return whether nose2 was told to take some of the tests only: by attributes, or by another folder than the usual."""
+    by_attributes = any(plugin.attribs or plugin.eval_attribs for plugin in registered(session, _ATTRIBUTES))
+    return by_attributes or session.startDir != session.unittest.as_str("start-dir", ".")
 
 
 def silence_report(session: Session) -> None:

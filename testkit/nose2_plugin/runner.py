@@ -25,11 +25,16 @@ from testkit.nose2_plugin.replay import Replay
 from testkit.nose2_plugin.result import HookedResult
 from testkit.nose2_plugin.suites import HookedSuite, Hosting, name_after_source
 from testkit.runner import TestkitRunnerMixin, compose
+from testkit.screenshots import options as screenshots
+from testkit.screenshots.needle.adapter import adapt
 from testkit.selection.shards import ShardOptions
 from testkit.session import Host, Session
 
 if TYPE_CHECKING:
     from testkit.session.pooled import Workers
+
+
+_SECTIONS = frozenset({"coverage", "budgets", "routes", "screenshots"})
 
 
 class Nose2Runner(TestkitRunnerMixin):
@@ -61,8 +66,10 @@ class Nose2Runner(TestkitRunnerMixin):
         return options
 
     def prepare(self) -> None:
-        """Make Django's test environment, before the tests are loaded."""
+        """Make Django's test environment, before the tests are loaded, and let them have the options of screenshots."""
         self._databases.before_loading()
+        screenshots.export(self.testkit_options)
+        adapt()
         self.setup_test_environment()
         unittest.removeHandler()  # Django has put it there; while tests are loaded, Ctrl-C ends nose2 as ever
         self._is_prepared = True
@@ -88,7 +95,11 @@ class Nose2Runner(TestkitRunnerMixin):
         return session
 
     def _host(self) -> Host:
-        return super()._host()._replace(has_console=not self.testkit_options[Nose2Options].nose2_report)
+        host = super()._host()
+        return host._replace(
+            has_console=not self.testkit_options[Nose2Options].nose2_report,
+            is_whole=host.is_whole and not own.chooses(self.nose2),
+        )
 
     def log(self, msg: str, level: int | None = None) -> None:
         if not self.testkit_options[Nose2Options].nose2_report:  # then nose2 tells of the run
@@ -153,8 +164,8 @@ def runner_of(session: Nose2Session, typed: Mapping[str, Any]) -> Nose2Runner:
 
 
 def _tell_measures(fact: Fact) -> None:
-    """Show the figures of coverage and budgets, of which nose2's report knows nothing."""
-    if isinstance(fact, RunMeasured) and fact.section in ("coverage", "budgets") and "text" in fact.data:
+    """Show the figures of coverage, budgets, routes and screenshots, of which nose2's report knows nothing."""
+    if isinstance(fact, RunMeasured) and fact.section in _SECTIONS and "text" in fact.data:
         print(fact.data["text"], file=sys.stderr)
 
 

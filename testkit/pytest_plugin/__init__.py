@@ -11,7 +11,8 @@ to pytest's reports what these do not say, in the processes that run tests, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from testkit.pytest_plugin.state import State
 
 _MARKER = "max_num_queries"
+_SCREENSHOTS = frozenset({"screenshot", "responsive_screenshot"})
+_REFUSED = "testkit_refused"
 _STATE: pytest.StashKey[State] = pytest.StashKey()
 _NEEDS_DJANGO = (
     "{} needs Django with its settings: install pytest-django and name them, by --ds=MODULE or DJANGO_SETTINGS_MODULE"
@@ -36,6 +39,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{_MARKER}(n, using=None): fail the test if it makes more than n queries (testkit)"
     )
+    config.addinivalue_line("markers", "breakpoints(*sizes): of the fixture responsive_screenshot, as (width, height)")
+    config.addinivalue_line("markers", "browsers(*names): that the test with screenshots runs in, once in each")
+    config.addinivalue_line(
+        "markers", "screenshots: the test needs a browser; what uses the fixtures of screenshots has it by itself"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist starts its workers
@@ -49,6 +57,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     from testkit.pytest_plugin.state import State
 
     config.stash[_STATE] = state = State(config)
+    if state.takes_screenshots:
+        from testkit.pytest_plugin.screenshots import export_options
+
+        export_options(state.options, config.inipath.name if config.inipath else "pytest's configuration")
     is_controller = config.pluginmanager.has_plugin("dsession")
     if _is_beside_pytest_django(config):
         from testkit.pytest_plugin.databases import DjangoDatabases
@@ -67,6 +79,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         from testkit.pytest_plugin.queries import Budgets
 
         config.pluginmanager.register(Budgets(state), "testkit-budgets")
+    from testkit.coverage.routes.options import RouteOptions
+
+    if state.options[RouteOptions].has_routes:
+        from testkit.pytest_plugin.routes import Routes
+
+        config.pluginmanager.register(Routes(), "testkit-routes")
 
 
 def _load_listeners(config: pytest.Config, state: State) -> None:
@@ -90,13 +108,21 @@ def _is_beside_pytest_django(config: pytest.Config) -> bool:
     return config.pluginmanager.has_plugin("django") or config.pluginmanager.has_plugin("pytest_django.plugin")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist tells what was collected
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Refuse test cases that would empty a real database."""
+    """Refuse test cases that would empty a real database, also where it was only them that set Django up."""
     config = session.config
-    if config.stash.get(_STATE, None) is not None and not _is_beside_pytest_django(config):
-        from testkit.pytest_plugin.unprovided import refuse_real_databases
+    if "django.test.testcases" not in sys.modules or config.option.collectonly or _is_beside_pytest_django(config):
+        return
+    from testkit.pytest_plugin.unprovided import why_refused
 
-        refuse_real_databases(session.items)
+    why = why_refused(session.items)
+    if not why:
+        return
+    if not hasattr(config, "workeroutput"):
+        raise pytest.UsageError(why)
+    config.workeroutput[_REFUSED] = why  # for the process of the run, which ends it
+    session.items.clear()
 
 
 # With pytest-xdist
@@ -112,7 +138,9 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take what a worker had to tell the user."""
+    """Take what a worker had to tell the user, and end the run if it could not be."""
+    if _REFUSED in getattr(node, "workeroutput", {}):
+        raise pytest.UsageError(node.workeroutput[_REFUSED])
     state = node.config.stash.get(_STATE, None)
     if state is not None:
         for text in getattr(node, "workeroutput", {}).get("testkit", ()):
@@ -184,9 +212,50 @@ def _assert_uses_index() -> Callable[..., Any]:
     return assert_uses_index
 
 
-def _need_django(what: str) -> None:
-    import sys
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let a test with screenshots run once in each browser, if there are several."""
+    if "_screenshot_browser" not in metafunc.fixturenames:
+        return
+    from testkit.pytest_plugin.screenshots import browsers_of
 
+    names = browsers_of(metafunc.definition.iter_markers("browsers"))
+    if len(names) > 1:
+        metafunc.parametrize("_screenshot_browser", names)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if not _SCREENSHOTS.isdisjoint(getattr(item, "fixturenames", ())):
+        item.add_marker("screenshots")
+
+
+@pytest.fixture
+def _screenshot_browser(request: pytest.FixtureRequest) -> str:
+    from testkit.pytest_plugin.screenshots import browsers_of
+
+    return browsers_of(request.node.iter_markers("browsers"))[0]
+
+
+@pytest.fixture
+def screenshot(request: pytest.FixtureRequest, _screenshot_browser: str) -> Iterator[Any]:
+    """``screenshot("home")`` compares what ``screenshot.driver`` shows with its baseline."""
+    _need_django("the fixture screenshot")
+    from testkit.pytest_plugin.screenshots import Screenshot, opened
+
+    with opened(request, _screenshot_browser) as case:
+        yield Screenshot(case)
+
+
+@pytest.fixture
+def responsive_screenshot(request: pytest.FixtureRequest, _screenshot_browser: str) -> Iterator[Any]:
+    """``responsive_screenshot("home")`` compares what ``responsive_screenshot.driver`` shows at each breakpoint."""
+    _need_django("the fixture responsive_screenshot")
+    from testkit.pytest_plugin.screenshots import ResponsiveScreenshot, opened
+
+    with opened(request, _screenshot_browser) as case:
+        yield ResponsiveScreenshot(case)
+
+
+def _need_django(what: str) -> None:
     django_conf = sys.modules.get("django.conf")
     if django_conf is None or not django_conf.settings.configured:
         pytest.fail(_NEEDS_DJANGO.format(what), pytrace=False)

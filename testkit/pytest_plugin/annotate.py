@@ -25,13 +25,13 @@ from testkit.core.events import FixtureFinished, FixtureStarted, Outcome, Proble
 from testkit.core.paths import replacing
 from testkit.core.text import without_addresses
 from testkit.execution.ids import Locator
-from testkit.pytest_plugin.ids import class_name, module_at, name_of
+from testkit.pytest_plugin.ids import class_name, in_browser, module_at, name_of
 from testkit.pytest_plugin.state import State
 
 ATTRIBUTE = "testkit"
 """Of a report: JSON in ASCII characters, which every channel takes."""
 COLLECTED = "collected.json"
-"""In the folder of the run: what each collected test is called, by its node id."""
+"""In the folder of the run: what each collected test is called, by its node id, and which need a browser."""
 _OF_CLASSES = ("_unittest_setUpClass_fixture_", "_xunit_setup_class_fixture_")
 _OF_MODULES = ("_xunit_setup_module_fixture_",)
 _FUNCTIONS = {
@@ -59,6 +59,8 @@ class Annotator:
         self._state = state
         self._locator = Locator()
         self._notes = current.Notes()
+        self._made: list[tuple[pytest.TestReport, list[str]]] = []
+        """Reports that were made and not told yet, with the facts that go before each."""
         self._depth = 0
         self._began = 0.0
         self._outer_seconds = 0.0
@@ -74,7 +76,8 @@ class Annotator:
         place = self._state.folder / COLLECTED
         if self._state.worker and not place.exists():
             with replacing(place) as file:
-                json.dump({item.nodeid: name_of(item) for item in session.items}, file)
+                names = {item.nodeid: name_of(item) for item in session.items}
+                json.dump({"names": names, "in_browser": in_browser(session.items)}, file)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:
@@ -101,6 +104,11 @@ class Annotator:
         finally:
             current.leave()
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        if self._notes.measures or self._notes.attachments:  # of an attempt before this one
+            self._notes = current.enter()
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
@@ -119,13 +127,19 @@ class Annotator:
             plain |= {"measures": self._notes.measures, "attachments": self._notes.attachments}
         if report.when == call.when and call.duration:
             plain["outer"], self._outer_seconds = self._outer_seconds, 0.0
-        plain["facts"] = self._state.lines[:]
+        self._made.append((report, self._state.lines[:]))
         self._state.lines.clear()
         setattr(report, ATTRIBUTE, json.dumps(plain, default=str))
         return report
 
     @pytest.hookimpl(tryfirst=True)  # before pytest-xdist sends it
     def pytest_runtest_logreport(self, report: Any) -> None:
+        made = [id(each) for each, _ in self._made]
+        if id(report) in made:  # and with it what no other report tells: who runs a test once more leaves some out
+            count = made.index(id(report)) + 1
+            lines = [line for _, lines in self._made[:count] for line in lines]
+            del self._made[:count]
+            setattr(report, ATTRIBUTE, json.dumps({**json.loads(getattr(report, ATTRIBUTE)), "facts": lines}))
         context = getattr(report, "context", None)
         if context is not None:  # of a subtest
             plain = {**json.loads(getattr(report, ATTRIBUTE, "{}")), "subtest": _shown(context.msg, context.kwargs)}

@@ -40,6 +40,14 @@ FLAGS = (
     Flag("query-budgets-file", "query_budgets_file", "Where the budgets are. Default: query-budgets.toml.", "FILE"),
     Flag("update-query-budgets", "update_query_budgets", "Lower the budgets that were not used up."),
     Flag("update-query-snapshots", "update_query_snapshots", "Write what assertNumQueriesSnapshot sees."),
+    Flag("routes", "with_routes", "Tell which routes the tests ask for, and which they do not."),
+    Flag("fail-untested-routes", "fail_untested_routes", "Fail for routes that no test asks for.", "new|all|off"),
+    Flag("routes-base", "routes_base", "Routes that are not in this commit are new.", "COMMIT"),
+    Flag("needle", "with_needle", "Run the tests with screenshots, which need a browser."),
+    Flag("save-baseline", "with_save_baseline", "Write all screenshots as their baselines."),
+    Flag("missing-baselines", "missing_baselines", "What becomes of a screenshot without one.", "auto|write|fail"),
+    Flag("browsers", "browsers", "The browsers of tests with screenshots.", "NAMES"),
+    Flag("breakpoints", "breakpoints", "The sizes at which pages are looked at.", "WIDTHxHEIGHT,…"),
     Flag("templates", "templates", "Make the test databases from templates (the default)."),
     Flag("keep-templates", "keep_templates", "Leave templates on database servers, as --reuse-db does."),
 )
@@ -52,10 +60,11 @@ def add_options(parser: pytest.Parser) -> None:
         dest = _dest(flag)
         if flag.metavar:
             group.addoption(f"--testkit-{flag.name}", dest=dest, metavar=flag.metavar, default=None, help=flag.help)
+            parser.addini(dest, flag.help, default=None)
         else:
             action = argparse.BooleanOptionalAction
             group.addoption(f"--testkit-{flag.name}", dest=dest, action=action, default=None, help=flag.help)
-        parser.addini(dest, flag.help, default=None)
+            parser.addini(dest, flag.help, type="bool", default=None)
 
 
 def is_asked_for(config: pytest.Config) -> bool:

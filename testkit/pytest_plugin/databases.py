@@ -2,15 +2,18 @@
 
 Its fixture ``django_db_setup`` is not replaced: while it runs, Django's ``setup_databases`` and ``teardown_databases``
 are ours, which make the databases by Django's. A project's own fixture of that name is served likewise, if it calls
-these; one that does not, since it points the settings at a database that exists, is checked for hosts alone.
+these. One that does not, since it has a copy of them or points the settings at a database that exists, is checked for
+hosts, and whatever database has another name after it may be used.
+
+Real databases are blocked from the start of the session to its end, whatever else pytest-django allows.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -33,6 +36,22 @@ class DjangoDatabases:
         self._state = state
         self._followers: list[Any] = []
         self._are_made = False
+        self._guard: Guard | None = None
+        self._block()
+
+    def _block(self) -> None:
+        """Block real databases, as soon as there are settings that say which these are."""
+        django_conf = sys.modules.get("django.conf")
+        if self._guard is None and django_conf is not None and django_conf.settings.configured:
+            self._guard = Guard(self._state)
+
+    def pytest_collection_finish(self) -> None:
+        self._block()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        if self._guard is not None:
+            self._guard.close()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(
@@ -50,12 +69,16 @@ class DjangoDatabases:
         fixturedef.addfinalizer(
             drop
         )  # the first to be added is the last to run: what --reuse-db has left is there then
+        self._block()
+        guard = self._guard
         try:
+            if guard is not None and not self._are_made:
+                guard.before_set_up()
             with made.called():
                 result = yield
             self._are_made |= made.is_used
-            if not self._are_made:
-                made.check_hosts()
+            if guard is not None and not self._are_made:
+                guard.after_foreign_set_up()
         except TestkitError as error:
             pytest.fail(f"testkit: {error}", pytrace=False)
         return result
@@ -87,7 +110,69 @@ class DjangoDatabases:
 
         if not self._state.options[DatabaseOptions].keep_templates:
             with session.config.stash[blocking_manager_key].unblock():
+                if self._guard is not None:
+                    self._guard.before_set_up()
                 _remove_templates(place.read_text().splitlines())
+
+
+class Guard:
+    """Keeps real databases from a session, whether it makes databases for tests or not."""
+
+    def __init__(self, state: State) -> None:
+        """Block them."""
+        from testkit.databases import guard
+        from testkit.databases.options import GuardOptions
+
+        self._guard, self._options = guard, state.options[GuardOptions]
+        self._stack = ExitStack()
+        self._stack.enter_context(guard.guarded_run(lasts=False))
+        with _settings_can_change():
+            with suppress(guard.ProductionDatabaseError):  # is told to the tests that want a database
+                guard.check_before(None, self._options)
+            guard.block(())
+
+    def before_set_up(self) -> None:
+        """Let databases be made.
+
+        Raises:
+            ProductionDatabaseError: one is not on this machine nor on a safe host.
+        """
+        from django.db import connections
+
+        with _settings_can_change():
+            self._guard.refuse_production(safe_hosts=self._options.safe_database_hosts)
+            self._guard.block(connections, setting_up=True)
+
+    def after_foreign_set_up(self) -> None:
+        """Allow what a project's own fixture has provided: databases of another name, else those that there are.
+
+        Raises:
+            ProductionDatabaseError: one is not on this machine nor on a safe host.
+        """
+        self._guard.refuse_production(safe_hosts=self._options.safe_database_hosts)
+        provided = self._guard.switched()
+        if provided:
+            self._guard.block(provided)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Block nothing any more."""
+        self._stack.close()
+
+
+@contextmanager
+def _settings_can_change() -> Iterator[None]:
+    """Leave no connection behind that the block has looked at: a fixture may still point the settings elsewhere."""
+    from django.db import connections
+
+    before = {connection.alias for connection in connections.all(initialized_only=True)}
+    try:
+        yield
+    finally:
+        for connection in connections.all(initialized_only=True):
+            if connection.alias not in before and connection.connection is None:
+                del connections[connection.alias]
 
 
 class MadeDatabases:
@@ -112,7 +197,6 @@ class MadeDatabases:
             worker=worker,
             newer_than=state.since if is_fresh else 0.0,
         )
-        self._stack = ExitStack()
         self._around = ExitStack()
         self._old_config: Any = None
         self.is_used = False
@@ -120,13 +204,13 @@ class MadeDatabases:
 
     def called(self) -> ExitStack:
         """Return a block in which Django's functions are these."""
-        from django.test import utils
+        from django.test import runner, utils  # a runner that were first imported within would keep ours
 
         patched = ExitStack()
         for name, ours in (("setup_databases", self._set_up), ("teardown_databases", self._tear_down)):
-            real = getattr(utils, name)
-            setattr(utils, name, ours)
-            patched.callback(setattr, utils, name, real)
+            for module, called in ((utils, name), (runner, f"_{name}")):
+                patched.callback(setattr, module, called, getattr(module, called))
+                setattr(module, called, ours)
         self._patched = patched
         return patched
 
@@ -134,10 +218,7 @@ class MadeDatabases:
         self._patched.close()  # what follows needs to see Django's own
         from django.test.utils import setup_databases
 
-        from testkit.databases.guard import guarded_run
-
         self.is_used = True
-        self._stack.enter_context(guarded_run(lasts=False))
         with self._databases.making(aliases) as report:
             old_config = setup_databases(*args, aliases=aliases, **given)
         self._databases.made(old_config)
@@ -163,24 +244,13 @@ class MadeDatabases:
         self._old_config = None
         self._around.close()
         self._followers.clear()
-        with self._stack, self._databases.dropping():
+        with self._databases.dropping():
             teardown_databases(old_config, *args, **given)
 
     def close(self) -> None:
         """Drop the databases, if that was not done: --reuse-db leaves them to the next run, which copies anew."""
         if self._old_config is not None:
             self._tear_down(self._old_config, verbosity=0, keepdb=self._reuses)
-
-    def check_hosts(self) -> None:
-        """Refuse databases that a project's own fixture has set, if they are not on this machine nor on a safe host.
-
-        Raises:
-            ProductionDatabaseError: one is.
-        """
-        from testkit.databases.guard import refuse_production
-        from testkit.databases.options import GuardOptions
-
-        refuse_production(safe_hosts=self._state.options[GuardOptions].safe_database_hosts)
 
 
 def _note_built(state: State, alias: str, base: str, template: str) -> None:

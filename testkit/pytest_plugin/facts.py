@@ -26,6 +26,8 @@ from testkit.pytest_plugin.annotate import ATTRIBUTE
 from testkit.pytest_plugin.ids import Name, name_of_nodeid
 
 Plain = Mapping[str, Any]
+_Key = tuple[str, str]
+"""A test where it runs: the worker, and the node id. Two workers may run one, by ``--dist each``."""
 
 
 class _Running:
@@ -43,6 +45,9 @@ class _Running:
         self.is_of_fixture = False
         """Whether it did not run since a fixture accounts for it."""
         self.is_final = True
+        """Whether no further attempt follows; one that is not may be done without a word of its tear-down."""
+        self.last: tuple[Any, Plain] | None = None
+        """The report that came last, and what was put on it."""
         self.measures: dict[str, Any] = {}
 
     def settled(self) -> Outcome:
@@ -58,8 +63,12 @@ class Translator:
         self._publish = publish
         self.names: dict[str, Name] = {}
         """What tests are called, by their node ids; one that is not among them is called after its own."""
-        self._running: dict[str, _Running] = {}
-        self._attempts: dict[str, int] = {}
+        self.has_names = True
+        """Whether a test is called what its report says; else the process of the run knows it by its node id alone."""
+        self._running: dict[_Key, _Running] = {}
+        self._attempts: dict[_Key, int] = {}
+        self._subtests: dict[_Key, list[tuple[Any, Plain]]] = {}
+        """Those that were told before their test's set-up, by what tells of tests when they are over."""
         self._broken: set[tuple[str, str]] = set()
 
     def collected(self, report: pytest.CollectReport) -> TestFinished | None:
@@ -89,17 +98,22 @@ class Translator:
         worker = _worker_of(report)
         if report.when == "setup":
             self._begin(report, plain, worker)
-        running = self._running.get(report.nodeid)
+        key = (worker, report.nodeid)
+        running = self._running.get(key)
+        if hasattr(report, "context"):
+            if running is not None and running.is_final:
+                self._end_subtest(report, plain, running)
+            else:
+                self._subtests.setdefault(key, []).append((report, plain))
+            return
         if running is None:
             if report.when in ("call", "teardown"):
                 return  # a plugin's own, of a test that ran no set-up
-            running = self._running[report.nodeid] = _Running(self.name_of(report.nodeid), worker, 1)
-        if hasattr(report, "context"):
-            self._end_subtest(report, plain, running)
-            return
+            running = self._running[key] = _Running(self.name_of(report.nodeid), worker, 1)
         self._note(report, plain, running)
+        running.last = (report, plain)
         if report.when not in ("setup", "call"):  # torn down, or its worker has crashed
-            self._end(report, plain)
+            self._end(key, report, plain)
 
     def lost(self, worker: str, reason: str) -> None:
         """Publish that ``worker`` has died; pytest-xdist tells of the test that it was at."""
@@ -121,9 +135,14 @@ class Translator:
             self._publish(fact)
 
     def _begin(self, report: pytest.TestReport, plain: Plain, worker: str) -> None:
-        name = Name(plain["id"], plain["class_id"]) if "id" in plain else self.name_of(report.nodeid)
-        attempt = self._attempts.get(report.nodeid, 1)
-        running = self._running[report.nodeid] = _Running(name, worker, attempt)
+        is_named = "id" in plain and self.has_names
+        name = Name(plain["id"], plain["class_id"]) if is_named else self.name_of(report.nodeid)
+        key = (worker, report.nodeid)
+        before = self._running.get(key)
+        if before is not None and not before.is_final and before.last is not None:
+            self._end(key, *before.last)
+        attempt = self._attempts.get(key, 1)
+        running = self._running[key] = _Running(name, worker, attempt)
         running.at, running.plain = getattr(report, "start", running.at), plain
         running.is_of_fixture = plain.get("cause") == "fixture"
         if not running.is_of_fixture:
@@ -137,6 +156,8 @@ class Translator:
                     worker=worker,
                 )
             )
+        for subtest in self._subtests.pop(key, ()):
+            self._end_subtest(*subtest, running)
 
     def _note(self, report: pytest.TestReport, plain: Plain, running: _Running) -> None:
         running.seconds += max(getattr(report, "duration", 0.0) - plain.get("outer", 0.0), 0.0)
@@ -177,9 +198,9 @@ class Translator:
             )
         )
 
-    def _end(self, report: pytest.TestReport, plain: Plain) -> None:
-        running = self._running.pop(report.nodeid)
-        self._attempts[report.nodeid] = 1 if running.is_final else running.attempt + 1
+    def _end(self, key: _Key, report: pytest.TestReport, plain: Plain) -> None:
+        running = self._running.pop(key)
+        self._attempts[key] = 1 if running.is_final else running.attempt + 1
         if running.is_of_fixture:
             return
         outcome = running.settled()

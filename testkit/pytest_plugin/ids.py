@@ -7,6 +7,7 @@ every runner.
 from __future__ import annotations
 
 import unittest
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,11 @@ def name_of(item: pytest.Item) -> Name:
         return _below(*name.rpartition(".")[::2])
     parent = item.getparent(pytest.Class)
     return _below(class_name(parent) if parent is not None else module_of(module), item.name)
+
+
+def in_browser(items: Iterable[pytest.Item]) -> list[str]:
+    """Return the ids of the tests that need a browser."""
+    return [name_of(item).id for item in items if item.get_closest_marker("screenshots") is not None]
 
 
 def class_name(node: pytest.Class) -> str:

@@ -6,9 +6,11 @@ import unittest
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, suppress
 from functools import partial
+from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from testkit.pytest_plugin.state import State
 from testkit.queries.assertions import assert_max_num_queries
@@ -102,9 +104,18 @@ class _around_method:
         item, make = self._item, self._make
         self._before = before = item.obj
 
+        called = async_to_sync(before) if iscoroutinefunction(before) else before  # as Django's test cases have it
+
         def run(*args: Any, **kwargs: Any) -> Any:
             with make():
-                return before(*args, **kwargs)
+                return called(*args, **kwargs)
+
+        async def run_here(*args: Any, **kwargs: Any) -> Any:
+            with make():
+                return await before(*args, **kwargs)
+
+        if isinstance(item.instance, unittest.IsolatedAsyncioTestCase) and iscoroutinefunction(before):
+            run = run_here  # in the loop that its set-up has used
 
         item.obj = run  # which pytest calls
         setattr(item.instance, item.name, run)  # and pytest-django

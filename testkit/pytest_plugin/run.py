@@ -18,14 +18,18 @@ from testkit.execution.interrupts import Interrupted
 from testkit.pytest_plugin import command_line
 from testkit.pytest_plugin.annotate import COLLECTED
 from testkit.pytest_plugin.facts import Translator
-from testkit.pytest_plugin.ids import Name, name_of
+from testkit.pytest_plugin.ids import Name, in_browser, name_of
 from testkit.pytest_plugin.state import State
 from testkit.selection.shards import ShardOptions
 from testkit.session.host import Host
 from testkit.session.options import RunOptions
 
-_SECTIONS = frozenset({"budgets", "leaks"})
+_SECTIONS = frozenset({"budgets", "routes", "screenshots"})
 """What was measured that pytest's own summary does not tell."""
+
+
+_SELECTING = ("keyword", "markexpr", "lf", "deselect", "ignore", "ignore_glob", "stepwise")
+"""pytest's options that leave tests out."""
 
 
 class Run:
@@ -37,7 +41,11 @@ class Run:
         self._config, self._state = config, state
         self._is_shard = bool(state.options[ShardOptions].shard)
         self._may_be_empty = False
-        selects = any(config.getoption(name, None) for name in ("keyword", "markexpr", "lf", "deselect"))
+        if self._is_shard:
+            from testkit.pytest_plugin.shards import shard_of
+
+            shard_of(state)  # refuses here what else each worker would
+        selects = any(config.getoption(name, None) for name in _SELECTING)
         host = Host(
             has_console=False,
             keeps_journal=state.options[RunOptions].pytest_journal or self._is_shard,
@@ -66,7 +74,7 @@ class Run:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
         if not self._config.pluginmanager.has_plugin("dsession"):  # else pytest-xdist's workers collect
-            self._begin([name_of(item) for item in session.items])
+            self._begin([name_of(item) for item in session.items], in_browser(session.items))
         with self._terminated():
             return (yield)
 
@@ -75,11 +83,14 @@ class Run:
         if self._run.run_id:
             return
         place = self._state.folder / COLLECTED
-        if place.exists():  # else the worker is on another machine
-            self._translator.names = {nodeid: Name(*name) for nodeid, name in json.loads(place.read_text()).items()}
-        self._begin([self._translator.name_of(nodeid) for nodeid in ids])
+        # There is none if the worker is on another machine.
+        self._translator.has_names = place.exists()
+        times = node.workerinput["workercount"] if self._config.getoption("dist", "") == "each" else 1
+        told = json.loads(place.read_text()) if place.exists() else {"names": {}, "in_browser": []}
+        self._translator.names = {nodeid: Name(*name) for nodeid, name in told["names"].items()}
+        self._begin([self._translator.name_of(nodeid) for nodeid in ids] * times, told["in_browser"])
 
-    def _begin(self, names: Sequence[Name]) -> None:
+    def _begin(self, names: Sequence[Name], in_browser: Sequence[str]) -> None:
         if self._is_shard:
             from testkit.pytest_plugin.shards import falls_to
 
@@ -87,7 +98,7 @@ class Run:
             self._collected = {id: fact for id, fact in self._collected.items() if falls_to(id, self._state)}
         ids = (*(name.id for name in names), *self._collected)
         try:
-            self._run.begin(ids)
+            self._run.begin(ids, in_browser=in_browser)
         except TestkitError as error:
             raise pytest.UsageError(f"testkit: {error}") from None
         if self._is_shard:
@@ -150,12 +161,13 @@ class Run:
         self._run.finish()
         self._state.notices += self._texts
         status, why = self._run.status()
+        if status is ExitStatus.RUN_FAILED:
+            self._state.notice(why)  # also when pytest has found a reason of its own
         if self._may_be_empty and session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
             session.exitstatus = pytest.ExitCode.OK
         if session.exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-            return  # pytest has found a reason of its own
+            return
         if status is ExitStatus.RUN_FAILED:
-            self._state.notice(why)
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_unconfigure(self) -> None:

@@ -14,6 +14,7 @@ from zlib import crc32
 import pytest
 
 import testkit
+from testkit.core.errors import TestkitError
 from testkit.pytest_plugin.ids import module_of, name_of
 from testkit.pytest_plugin.state import State
 from testkit.selection import durations
@@ -58,7 +59,7 @@ class Sharding:
         inputs: dict[str, Any] = {
             "total": self._shard.total,
             "files": list(seen),
-            "labels": list(config.args),
+            "labels": [_below_root(argument, config) for argument in config.args],
             "keyword": config.option.keyword,
             "markers": config.option.markexpr,
             "durations": hash_of(self._known) if self._known.exists() else "",
@@ -79,6 +80,15 @@ class Sharding:
         write_manifest(self._state.folder / NAME, manifest)
 
 
+def _below_root(argument: str, config: pytest.Config) -> str:
+    """Return ``argument`` as it is in every checkout of the project, wherever that lies."""
+    place, colons, names = argument.partition("::")
+    path = (config.invocation_params.dir / place).resolve()
+    if not path.exists() or not path.is_relative_to(config.rootpath.resolve()):
+        return argument
+    return path.relative_to(config.rootpath.resolve()).as_posix() + colons + names
+
+
 def falls_to(id: str, state: State) -> bool:
     """Return whether a module that cannot be collected falls to this shard."""
     shard = shard_of(state)
@@ -86,9 +96,16 @@ def falls_to(id: str, state: State) -> bool:
 
 
 def shard_of(state: State) -> Shard:
-    """Return which shard this run is."""
+    """Return which shard this run is.
+
+    Raises:
+        pytest.UsageError: it is to be found out, and nothing here tells.
+    """
     given = state.options[ShardOptions].shard
-    return shard_in(os.environ) if given == AUTO else parse_shard(given)
+    try:
+        return shard_in(os.environ) if given == AUTO else parse_shard(given)
+    except TestkitError as error:
+        raise pytest.UsageError(f"testkit: {error}") from None
 
 
 def finish_manifest(folder: Path, run: str, ids: tuple[str, ...]) -> bool:

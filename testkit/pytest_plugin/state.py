@@ -44,14 +44,29 @@ class State:
     @property
     def has_listeners(self) -> bool:
         """Whether the options name anything that listens to the run."""
+        from testkit.coverage.routes.options import RouteOptions
         from testkit.listeners.xunit import XunitOptions
         from testkit.queries.options import QueryOptions
         from testkit.selection.shards import ShardOptions
         from testkit.session.options import RunOptions
 
         options, run = self.options, self.options[RunOptions]
-        is_wanted = options[XunitOptions].with_xunit or run.pytest_journal or options[ShardOptions].shard
-        return bool(is_wanted or run.listeners or options[QueryOptions].has_budgets)
+        return bool(
+            options[XunitOptions].with_xunit
+            or run.pytest_journal
+            or run.listeners
+            or options[ShardOptions].shard
+            or options[QueryOptions].has_budgets
+            or options[RouteOptions].has_routes
+            or self.takes_screenshots
+        )
+
+    @property
+    def takes_screenshots(self) -> bool:
+        """Whether tests with screenshots run."""
+        from testkit.screenshots.options import ScreenshotOptions
+
+        return self.options[ScreenshotOptions].with_needle
 
     @property
     def folder(self) -> Path:

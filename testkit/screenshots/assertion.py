@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from testkit.screenshots.settle import WaitFor
 
 __unittest = True
+__tracebackhide__ = True  # pytest's name for it
 
 MEASURE = "screenshots"
 """The measure of a test: how many of its comparisons ended in which state."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from testkit.screenshots.settle import WaitFor
 
 __unittest = True
+__tracebackhide__ = True  # pytest's name for it
 
 
 class ScreenshotMixin(BrowserMixin):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,13 +99,15 @@ class HostedRun(Telling):
             tell=self.notice,
         )
 
-    def begin(self, ids: Iterable[str], *, is_parallel: bool = False) -> None:
-        """Begin the run of the tests ``ids``, which may have one id twice; ``is_parallel`` if this process forks.
+    def begin(self, ids: Iterable[str], *, in_browser: Collection[str] = (), is_parallel: bool = False) -> None:
+        """Begin the run of the tests ``ids``, which may have one id twice.
+
+        ``in_browser`` are those that need a browser; ``is_parallel`` if this process forks.
 
         Raises:
             TestkitError: a listener cannot work.
         """
-        self.listen(is_parallel=is_parallel)
+        self.listen(in_browser, is_parallel=is_parallel)
         self.publish_start(ids)
 
     def around_tests(self) -> AbstractContextManager[None]:

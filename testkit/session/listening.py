@@ -23,6 +23,7 @@ from testkit.queries.options import QueryOptions
 from testkit.screenshots.options import ScreenshotOptions
 from testkit.selection import durations
 from testkit.selection.durations import Durations
+from testkit.selection.shards import ShardOptions
 from testkit.session.host import Host
 from testkit.session.options import RunOptions
 
@@ -212,6 +213,8 @@ class Listening:
         """
         options = self._options[RouteOptions]
         if options.routes_base:
+            if self._options[ShardOptions].shard:
+                return None  # the run that joins the shards compares, and they need not have the commit
             from testkit.coverage.routes.base import Base
 
             return Base(options.routes_base, Path.cwd())

@@ -160,13 +160,109 @@ def test_a_fixture_of_the_projects_own_is_served_and_checked(project, run):
     assert "1 passed" in result.stdout
 
 
-def test_without_pytest_django_no_real_database_is_emptied(project):
-    """A TransactionTestCase under pytest alone, which would empty the real database, does not run, and is told what is missing."""
+BLOCKED = """
+import pytest
+from shop.models import Item
+
+def empty(alias):
+    with pytest.raises(AssertionError, match=f'The connection to "{alias}" .* is blocked'):
+        Item.objects.using(alias).all().delete()
+
+@pytest.fixture(scope="session", autouse=True)
+def early(django_db_blocker):
+    with django_db_blocker.unblock():
+        empty("default")
+        empty("other")
+
+@pytest.fixture(scope="session")
+def late(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock():
+        empty("other")
+        Item.objects.create(name="of all tests")
+
+@pytest.mark.django_db
+def test_provided(late): assert Item.objects.get().name == "of all tests"
+"""
+OWN_SET_UP = """
+import pytest
+from django.test.utils import setup_databases, teardown_databases
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment, django_db_blocker):
+    open("was_set_up", "a").close()
+    with django_db_blocker.unblock():
+        config = setup_databases(0, False, aliases=["default"])
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(config, 0)
+"""
+
+
+@pytest.mark.parametrize("conftest", ["", OWN_SET_UP], ids=["pytest-django's", "own"])
+def test_a_fixture_cannot_empty_a_real_database(project, run, conftest):
+    """A fixture that lifts pytest-django's block cannot reach a real database, whoever makes those for tests; these work."""
+    project.settings("""
+    import os
+    DATABASES["other"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": "other.sqlite3"}
+    if "ELSEWHERE" in os.environ:
+        DATABASES["default"] |= {"ENGINE": "django.db.backends.postgresql", "HOST": "prod.example.com"}
+    """)
+    project.tests(BLOCKED)
+    project.write({"conftest.py": conftest})
+    result = run()
+    assert result.returncode == 0, result.stdout
+    assert not [*project.folder.glob("*.sqlite3")]
+    if conftest:
+        (project.folder / "was_set_up").unlink()
+        result = run(ELSEWHERE="1")
+        assert "prod.example.com" in result.stdout
+        assert not (project.folder / "was_set_up").exists()
+
+
+POINTED_ELSEWHERE = """
+import pytest, sqlite3
+from django.conf import settings
+
+@pytest.fixture(scope="session")
+def django_db_setup():
+    with sqlite3.connect("copy.sqlite3") as copy:
+        copy.execute("create table shop_item (id integer primary key, name varchar(20))")
+    settings.DATABASES["other"] = {**settings.DATABASES["other"], "NAME": "copy.sqlite3"}
+"""
+
+
+def test_a_fixture_may_point_the_settings_elsewhere(project, run):
+    """What pytest-django's guide does for a database that exists works: the settings may change in django_db_setup."""
+    project.settings('DATABASES["other"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": "other.sqlite3"}')
+    project.tests("""
+    import pytest
+    from shop.models import Item
+
+    @pytest.mark.django_db(databases=["other"])
+    def test_it(): Item.objects.using("other").create(name="pen")
+    """)
+    project.write({"conftest.py": POINTED_ELSEWHERE})
+    result = run()
+    assert result.returncode == 0, result.stdout
+    assert not (project.folder / "other.sqlite3").exists()
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["one process", "workers"])
+def test_without_pytest_django_no_real_database_is_emptied(project, workers):
+    """A TransactionTestCase under pytest alone, which would empty the real database, does not run, and is told what is missing.
+
+    It is the tests that set Django up. A name as for tests does not help a database on a production host.
+    """
+    setup = "import os, django\nos.environ['DJANGO_SETTINGS_MODULE'] = 'settings'\ndjango.setup()\n"
+    project.write({"shop/tests/__init__.py": setup})
     project.tests(GUARDED.replace("@pytest.mark.django_db", ""))
-    project.write(
-        {"conftest.py": "import os, django\nos.environ['DJANGO_SETTINGS_MODULE'] = 'settings'\ndjango.setup()"}
-    )
-    result = run_pytest(project, "-p", "no:django")
-    assert result.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "install pytest-django" in result.stderr
+    if workers:
+        project.settings("""
+        DATABASES["default"] = {
+            "ENGINE": "django.db.backends.postgresql", "NAME": "test_analytics", "HOST": "prod.example.com"}
+        """)
+    result = run_pytest(project, "-p", "no:django", *workers)
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR, result.stdout
+    assert "INTERNALERROR" not in result.stdout + result.stderr
+    assert ("prod.example.com, not a local host" if workers else "install pytest-django") in result.stderr
     assert not (project.folder / "real.sqlite3").exists()

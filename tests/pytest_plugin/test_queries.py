@@ -66,6 +66,8 @@ class Cases(TestCase):
         make(3)
     def test_within(self): Item.objects.count()
     def test_over(self): make(2)
+    async def test_awaited(self): await Item.objects.acount()
+    async def test_awaited_over(self): [await Item.objects.acount(), await Item.objects.acount()]
 
 def test_request(client):
     client.get("/items/")
@@ -88,12 +90,13 @@ def shop(project: Project) -> Project:
 
 
 def test_fixtures_and_the_marker(shop, run):
-    """Each fixture asserts what it says; the marker counts the test's own queries, of a test case without its set-up."""
+    """Each fixture asserts what it says; the marker counts the test's own queries, of a test case without its set-up, and when it is awaited."""
     result = run()
-    assert "3 failed, 8 passed" in result.stdout, result.stdout
+    assert "4 failed, 9 passed" in result.stdout, result.stdout
     assert "Expected at most 0 queries on default, but 1 query ran" in result.stdout
     assert "@pytest.mark.max_num_queries('some'): give a number" in result.stdout
-    assert "Expected at most 1 query, but 2 queries ran" in result.stdout
+    assert result.stdout.count("Expected at most 1 query, but 2 queries ran") >= 2
+    assert "FAILED shop/tests/test_shop.py::Cases::test_awaited_over" in result.stdout
 
 
 def test_the_budgets_of_the_suite(shop, run):
@@ -112,7 +115,7 @@ def test_the_budgets_of_the_suite(shop, run):
     budgets.write_text(budgets.read_text().replace("= 2", "= 1"))
     result = run("-n2", "--testkit-journal")
     assert "GET /items/ made 2 queries; its budget is 1" in result.stdout
-    assert "5 failed" in result.stdout
+    assert "6 failed" in result.stdout
     assert "Routes that no test requests" in result.stdout  # all tests were asked for
     (standing,) = (f.data for f in shop.facts() if isinstance(f, RunMeasured) and f.section == "budgets")
     assert [*standing["over"]] == ["GET /items/"]

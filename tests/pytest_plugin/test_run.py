@@ -243,10 +243,11 @@ def test_later(n): pass
 
 
 def test_fail_fast_leaves_the_others_out(plain):
-    """With -x what did not run is not lost; the ini file may ask for the reports, and a listener of one's own is heard."""
+    """With -x what did not run is not lost; the ini file may ask for the reports. A listener of one's own is heard, and
+    what goes wrong with it is told beside tests that fail."""
     plain.write({"pytest.ini": INI + "testkit_journal = true\ntestkit_xunit = yes\ntestkit_xunit_file = out/x.xml\n"})
     plain.write({"test_it.py": LONG.format(second="assert 0"), "setup.cfg": "[testkit]\nlisteners = mine.Heard\n"})
-    plain.write({"mine.py": "class Heard:\n    def __call__(self, fact): open('heard', 'a').write('x')"})
+    plain.write({"mine.py": "class Heard:\n    def __call__(self, fact): open('heard', 'a').write('x'); raise OSError('no space')"})
     result = run_pytest(plain, "-x", PYTHONPATH=os.pathsep.join([str(plain.folder), clean_environment()["PYTHONPATH"]]))
     assert result.returncode == 1, result.stdout
     (ended,) = of_type(plain, RunFinished)
@@ -257,6 +258,7 @@ def test_fail_fast_leaves_the_others_out(plain):
     )
     assert etree.parse(plain.folder / "out/x.xml").getroot().get("tests") == "5"
     assert (plain.folder / "heard").exists()
+    assert "OSError: no space" in result.stdout
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
@@ -307,3 +309,73 @@ def test_a_worker_that_dies_is_told(plain):
     (plain.folder / "reports/xunit.xml").unlink()
     assert plain.run("report", "--with-xunit").returncode == 1
     assert {name: plain.xunit().get(name) for name in ("tests", "errors")} == {"tests": counts["tests"], "errors": "1"}
+
+
+def test_what_each_worker_runs_is_told(plain):
+    """With --dist each every test runs in each worker, and each time is told."""
+    plain.write({"test_it.py": "import time\ndef test_one(): time.sleep(0.2)\ndef test_two(): time.sleep(0.2)"})
+    result = run_pytest(plain, "-n2", "--dist=each", "-p", "no:django", "--testkit-journal")
+    assert result.returncode == 0, result.stdout
+    tests = Counter((fact.id, fact.worker) for fact in of_type(plain, TestFinished))
+    assert tests == {(f"test_it.{name}", worker): 1 for name in ("test_one", "test_two") for worker in ("gw0", "gw1")}
+    (ended,) = of_type(plain, RunFinished)
+    assert ended.lost == ()
+
+
+AGAIN = '''
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    """Run a test that fails once more, as pytest-rerunfailures does: it tells of a test when that is over, and of an
+    attempt that failed nothing after the failure."""
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for attempt in (1, 2):
+        item._initrequest()
+        for report in runtestprotocol(item, nextitem=nextitem, log=False):
+            is_rerun = report.failed and attempt == 1
+            if is_rerun:
+                report.outcome = "rerun"
+            item.ihook.pytest_runtest_logreport(report=report)
+            if is_rerun:
+                break
+        else:
+            break
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+'''
+FLAKY = """
+import itertools
+from testkit import record_property
+
+times = itertools.count()
+
+def test_flaky():
+    time = next(times)
+    record_property(f"time {time}", time)
+    assert time
+
+def test_bad(): assert 0
+
+def test_parts(subtests):
+    with subtests.test("part"):
+        assert 0
+"""
+
+
+def test_each_attempt_is_told(plain):
+    """What is run once more, by a plugin that does not tell of the first attempt's end, is told attempt by attempt."""
+    plain.write({"conftest.py": AGAIN, "test_it.py": FLAKY})
+    (plain.folder / "pytest.ini").unlink()
+    plain.write({"pytest.toml": "[pytest]\ntestkit_journal = true"})
+    result = run_pytest(plain, "-p", "no:django")
+    assert result.returncode == 1, result.stdout
+    told = [(f.id, f.attempt, f.final, str(f.outcome)) for f in of_type(plain, TestFinished)]
+    assert told == [
+        ("test_it.test_flaky", 1, False, "failed"),
+        ("test_it.test_flaky", 2, True, "passed"),
+        ("test_it.test_bad", 1, False, "failed"),
+        ("test_it.test_bad", 2, True, "failed"),
+        ("test_it.test_parts", 1, True, "failed"),  # for pytest the test itself has passed
+    ]
+    assert [f.outcome for f in of_type(plain, SubTestFinished)] == ["failed"]
+    assert [[name for name in f.measures if "time" in name] for f in of_type(plain, TestFinished)][:2] == [[], ["time 1"]]

@@ -5,11 +5,12 @@ The methods of Django that answer a request are wrapped for a block; no test is 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 from django.core.handlers.base import BaseHandler
@@ -107,7 +108,7 @@ def _answering(real: Callable[..., Any], note: Note) -> Callable[..., Any]:
             status = response.status_code
         finally:
             _handled.reset(before)
-            note(request, status)
+            _noted(note, request, status)
         return response
 
     return get_response
@@ -123,7 +124,21 @@ def _answering_async(real: Callable[..., Any], note: Note) -> Callable[..., Any]
             status = response.status_code
         finally:
             _handled.reset(before)
-            note(request, status)
+            _noted(note, request, status)
         return response
 
     return get_response_async
+
+
+def _noted(note: Note, request: Any, status: int) -> None:
+    """Let ``note`` have the request; what goes wrong there is told, and does not take the place of the response."""
+    try:
+        note(request, status)
+    except Exception as error:
+        _tell(f"testkit: not all routes could be noted: {type(error).__name__}: {error} (at {request.path})")
+
+
+@cache
+def _tell(text: str) -> None:
+    """Print ``text``, once; a warning could be one that is an error."""
+    print(text, file=sys.stderr)

@@ -26,6 +26,7 @@ from testkit.queries.recorder import Row, Scope, query_of
 from testkit.queries.streams import follow_parts
 
 __unittest = True  # unittest leaves our lines out of tracebacks, as its own
+__tracebackhide__ = True  # and so does pytest
 
 MEASURE = "queries"
 """The measure of a test: ``total``, and ``routes`` with the cost of its requests by endpoint."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from testkit.screenshots.settle import WaitFor
 
 __unittest = True
+__tracebackhide__ = True  # pytest's name for it
 
 PIL = "needle.engines.pil_engine.Engine"
 """Needle's default engine. What it finds, and is asked to tolerate, :mod:`testkit.screenshots.compare` does at once."""
