@@ -57,6 +57,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     from testkit.pytest_plugin.state import State
 
     config.stash[_STATE] = state = State(config)
+    from testkit.screenshots.needle.adapter import adapt
+
+    adapt()
     if state.takes_screenshots:
         from testkit.pytest_plugin.screenshots import export_options
 

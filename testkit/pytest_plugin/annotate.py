@@ -71,13 +71,17 @@ class Annotator:
 
     # Collecting
 
+    def pytest_deselected(self) -> None:
+        self._state.is_whole = False
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell the process of the run, which collects nothing itself, what the tests are called."""
         place = self._state.folder / COLLECTED
         if self._state.worker and not place.exists():
             with replacing(place) as file:
                 names = {item.nodeid: name_of(item) for item in session.items}
-                json.dump({"names": names, "in_browser": in_browser(session.items)}, file)
+                told = {"names": names, "in_browser": in_browser(session.items), "is_whole": self._state.is_whole}
+                json.dump(told, file)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, Any, Any]:

@@ -86,7 +86,10 @@ class Run:
         # There is none if the worker is on another machine.
         self._translator.has_names = place.exists()
         times = node.workerinput["workercount"] if self._config.getoption("dist", "") == "each" else 1
-        told = json.loads(place.read_text()) if place.exists() else {"names": {}, "in_browser": []}
+        told: dict[str, Any] = {"names": {}, "in_browser": [], "is_whole": True}
+        if place.exists():
+            told = json.loads(place.read_text())
+        self._state.is_whole &= told["is_whole"]
         self._translator.names = {nodeid: Name(*name) for nodeid, name in told["names"].items()}
         self._begin([self._translator.name_of(nodeid) for nodeid in ids] * times, told["in_browser"])
 
@@ -97,6 +100,8 @@ class Run:
             # Every shard collects all modules; of those that cannot be collected, each is told by one.
             self._collected = {id: fact for id, fact in self._collected.items() if falls_to(id, self._state)}
         ids = (*(name.id for name in names), *self._collected)
+        if not self._state.is_whole:
+            self._run.leaves_tests_out()
         try:
             self._run.begin(ids, in_browser=in_browser)
         except TestkitError as error:
@@ -111,8 +116,8 @@ class Run:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodeready(self, node: Any) -> None:
-        info = getattr(node, "workerinfo", {})
-        self._publish(WorkerStarted(worker=str(node.gateway.id), at=clock.now(), pid=int(info.get("pid", 0))))
+        # It may be on another machine, and does not say what its process is called there.
+        self._publish(WorkerStarted(worker=str(node.gateway.id), at=clock.now(), pid=0))
 
     def _publish(self, fact: Fact) -> None:
         if self._run.run_id:

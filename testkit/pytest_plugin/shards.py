@@ -48,7 +48,9 @@ class Sharding:
         left = [item for item, is_mine in zip(items, mine, strict=True) if not is_mine]
         items[:] = [item for item, is_mine in zip(items, mine, strict=True) if is_mine]
         if left:
+            is_whole = self._state.is_whole
             config.hook.pytest_deselected(items=left)
+            self._state.is_whole = is_whole  # what falls to the other shards is not left out
         self._state.notice(f"shard {self._shard}: {len(items)} of {len(items) + len(left)} tests")
         self._write(config, classes, [name_of(item).id for item in items])
 

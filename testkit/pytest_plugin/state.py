@@ -24,6 +24,8 @@ class State:
         self._config = config
         given: dict[str, Any] = getattr(config, "workerinput", {})
         told: dict[str, Any] = given.get("testkit", {})
+        self.is_whole = True
+        """Whether no plugin has left out tests that were collected here."""
         self.worker: str = given.get("workerid", "")
         """The name of this worker; empty in the process of the run."""
         self.since: float = told.get("since", time.time())

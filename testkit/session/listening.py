@@ -55,6 +55,8 @@ class Listening:
         self.reports: dict[str, str] = {}
         """The path of each report that is written, by its title."""
         self.has_journal = False
+        self.is_whole = host.is_whole
+        """Whether all tests of the project run, as far as is known when the run begins."""
         self._options, self._host, self._bus, self._tally, self._places = options, host, bus, tally, places
         self._flushes: list[Callable[[], None]] = []
         self._budgets: BudgetsListener | None = None
@@ -140,7 +142,7 @@ class Listening:
             self._options[QueryOptions],
             self._tally,
             routes=None if self._host.parts else all_paths,
-            is_whole=self._host.is_whole,
+            is_whole=self.is_whole,
             is_part=is_part,
             parts=self._host.parts,
         )
@@ -155,7 +157,7 @@ class Listening:
             measured,
             self.reports,
             tests,
-            is_whole=self._host.is_whole and not is_part,
+            is_whole=self.is_whole and not is_part,
             limited=sizes if sizes.startswith(("--", "TESTKIT_")) else "",
         )
 
@@ -172,7 +174,7 @@ class Listening:
             self._tally,
             routes=None if self._host.parts else all_routes,
             base=None if is_part else self._base,
-            is_whole=self._host.is_whole,
+            is_whole=self.is_whole,
             is_part=is_part,
             parts=self._host.parts,
         )

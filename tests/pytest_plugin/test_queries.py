@@ -113,10 +113,20 @@ def test_the_budgets_of_the_suite(shop, run):
     assert all(routes["GET /items/"]["queries"] == 2 for routes in costs.values())
 
     budgets.write_text(budgets.read_text().replace("= 2", "= 1"))
-    result = run("-n2", "--testkit-journal")
+    result = run("-n2", "--testkit-journal", "--testkit-routes")
     assert "GET /items/ made 2 queries; its budget is 1" in result.stdout
     assert "6 failed" in result.stdout
     assert "Routes that no test requests" in result.stdout  # all tests were asked for
+    assert "Routes: tests ask for 1 of 2" in result.stdout
+    assert "ANY /never/" in result.stdout.partition("Routes: tests ask for 1 of 2")[2]
     (standing,) = (f.data for f in shop.facts() if isinstance(f, RunMeasured) and f.section == "budgets")
     assert [*standing["over"]] == ["GET /items/"]
     assert standing["never"] == ["/never/"]
+
+    shop.write({"conftest.py": """
+    def pytest_collection_modifyitems(config, items):
+        config.hook.pytest_deselected(items=[items.pop()])
+    """})  # fmt: skip
+    result = run("-n2", "--testkit-routes")
+    assert "Which ones no test asks for is told after a run of all tests" in result.stdout
+    assert "ANY /never/" not in result.stdout

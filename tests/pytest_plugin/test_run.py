@@ -247,7 +247,11 @@ def test_fail_fast_leaves_the_others_out(plain):
     what goes wrong with it is told beside tests that fail."""
     plain.write({"pytest.ini": INI + "testkit_journal = true\ntestkit_xunit = yes\ntestkit_xunit_file = out/x.xml\n"})
     plain.write({"test_it.py": LONG.format(second="assert 0"), "setup.cfg": "[testkit]\nlisteners = mine.Heard\n"})
-    plain.write({"mine.py": "class Heard:\n    def __call__(self, fact): open('heard', 'a').write('x'); raise OSError('no space')"})
+    plain.write(
+        {
+            "mine.py": "class Heard:\n    def __call__(self, fact): open('heard', 'a').write('x'); raise OSError('no space')"
+        }
+    )
     result = run_pytest(plain, "-x", PYTHONPATH=os.pathsep.join([str(plain.folder), clean_environment()["PYTHONPATH"]]))
     assert result.returncode == 1, result.stdout
     (ended,) = of_type(plain, RunFinished)
@@ -322,6 +326,25 @@ def test_what_each_worker_runs_is_told(plain):
     assert ended.lost == ()
 
 
+ELSEWHERE = """
+import tempfile
+
+def pytest_configure(config):
+    if hasattr(config, "workerinput"):
+        config.workerinput["testkit"]["folder"] = tempfile.mkdtemp(dir=".")
+"""
+
+
+def test_workers_that_share_no_folder_are_heard(plain):
+    """Workers on another machine cannot say what their tests are called: each goes by its node id, and none is lost."""
+    plain.write({"bases.py": BASES, "test_a.py": "from bases import Case", "conftest.py": ELSEWHERE})
+    result = run_pytest(plain, "-n2", "-p", "no:django", "--testkit-journal")
+    assert result.returncode == 0, result.stdout
+    assert [fact.id for fact in of_type(plain, TestFinished)] == ["test_a.Case.test_two"]
+    (ended,) = of_type(plain, RunFinished)
+    assert ended.lost == ()
+
+
 AGAIN = '''
 from _pytest.runner import runtestprotocol
 
@@ -378,4 +401,7 @@ def test_each_attempt_is_told(plain):
         ("test_it.test_parts", 1, True, "failed"),  # for pytest the test itself has passed
     ]
     assert [f.outcome for f in of_type(plain, SubTestFinished)] == ["failed"]
-    assert [[name for name in f.measures if "time" in name] for f in of_type(plain, TestFinished)][:2] == [[], ["time 1"]]
+    assert [[name for name in f.measures if "time" in name] for f in of_type(plain, TestFinished)][:2] == [
+        [],
+        ["time 1"],
+    ]
