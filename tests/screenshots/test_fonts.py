@@ -1,4 +1,4 @@
-"""Letters are drawn alike on all machines: where a font comes late, and whatever fontconfig says there."""
+"""Letters and dates are alike on all machines: where a font comes late, and whatever fontconfig and language say."""
 
 from __future__ import annotations
 
@@ -82,6 +82,22 @@ def test_a_user_s_fontconfig_changes_no_pixel(settings, web, tmp_path, monkeypat
                 browsers.discard(driver)
     assert shots[0] == shots[1]
     assert shots[0] != shots[2]  # without our configuration it would be so
+
+
+GERMAN = Path("/usr/lib/chromium/locales/de.pak")
+
+
+@pytest.mark.skipif(not GERMAN.exists(), reason="Chromium speaks no German here: apt-get install chromium-l10n")
+def test_a_user_s_language_changes_no_date(settings, monkeypatch):
+    """Where the machine's language is German, pages are asked for in English, and dates written so, as elsewhere."""
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    monkeypatch.setenv("LANGUAGE", "de")
+    driver = browsers.start(settings)
+    try:
+        told = driver.execute_script("return [navigator.language, new Date(0).toLocaleDateString()]")
+    finally:
+        browsers.discard(driver)
+    assert told == ["en-US", "1/1/1970"]
 
 
 def test_without_fontconfig_nothing_is_said(tmp_path, monkeypatch):

@@ -86,7 +86,8 @@ def start(settings: Settings, mixin: type | None) -> WebDriver:
         remedy = _REMEDY[settings.kind]
         options.binary_location = find_program(settings.binary, browsers, f"the browser {settings.kind}", remedy)
         path = find_program(settings.driver, servers, f"the WebDriver server of {settings.kind}", remedy)
-        service = Service(path, ["--port={port}", "--log-level=WARNING"])
+        # The language of its menus is also what pages are asked for in; on a machine where it is German, dates would be.
+        service = Service(path, ["--port={port}", "--log-level=WARNING"], environment={"LANGUAGE": "en_US"})
         options.add_argument(f"--user-data-dir={service.prepare() / 'profile'}")
         driver = compose(mixin, webdriver.Edge if is_edge else webdriver.Chrome)(options=options, service=service)
     state = state_of(driver)
