@@ -26,7 +26,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, chdir, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -164,17 +164,16 @@ def playwright(folder: Path) -> Iterator[Measure]:
 def testkit(folder: Path) -> Iterator[Measure]:
     """Start a browser as a test case of ours does."""
     folder.mkdir()
-    os.chdir(folder)
     os.environ.update({"TESTKIT_WITH_NEEDLE": "1", "CI": ""})
     from django.conf import settings
 
     settings.configure()
     from testkit import NeedleTestCase, ResponsiveScreenshotMixin
+    from testkit.screenshots import browsers
 
     class Pages(ResponsiveScreenshotMixin, NeedleTestCase):
         def runTest(self) -> None: ...
 
-    Pages.setUpClass()
     case = Pages()
 
     def measure(url: str, name: str, reload: bool) -> tuple[float, int]:
@@ -187,14 +186,14 @@ def testkit(folder: Path) -> Iterator[Measure]:
             failed = int(str(error).split()[0])
         return time.perf_counter() - began, failed
 
-    try:
-        yield measure
-    finally:
-        Pages.tearDownClass()
-        Pages.doClassCleanups()
-        from testkit.screenshots import browsers
-
-        browsers.end_all()
+    with chdir(folder):
+        Pages.setUpClass()
+        try:
+            yield measure
+        finally:
+            Pages.tearDownClass()
+            Pages.doClassCleanups()
+            browsers.end_all()
 
 
 def chromium() -> str:
@@ -289,7 +288,7 @@ def measure_compare(rounds: int) -> str:
         ("changed within the tolerance", "", lambda: compare(before, changed, tolerant)),
     ]
     times: list[list[list[float]]] = [[[], []] for _ in cases]
-    for _ in range(rounds * 3):
+    for _ in range(rounds * 5):
         for number, (_, _, action) in enumerate(cases):
             for column in (0, 1):
                 with without if column == 0 else ExitStack():
@@ -297,7 +296,7 @@ def measure_compare(rounds: int) -> str:
                     action()
                     times[number][column].append((time.process_time() - began) * 1000)
     rows = [
-        [what, *(f"{_fastest(found):.2g} ms" for found in columns), target]
+        [what, *(_shown(_fastest(found)) for found in columns), target]
         for (what, target, _), columns in zip(cases, times, strict=True)
     ]
     return table(["two images of 1024 × 3000", "Pillow alone", "blazediff installed", "at most"], rows)
@@ -308,6 +307,10 @@ def _fastest(times: Sequence[float]) -> float:
     return statistics.median(sorted(times)[: max(len(times) // 4, 1)])
 
 
+def _shown(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds >= 1 else f"{milliseconds:.2f} ms"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=8, help="how often each is measured")
@@ -316,7 +319,7 @@ def main() -> None:
     measurements = {"assertions": measure_assertions, "compare": measure_compare}
     for name, measure in measurements.items():
         if arguments.only in (None, name):
-            print(measure(arguments.rounds), end="\n\n")
+            print(measure(arguments.rounds), end="\n\n", flush=True)
 
 
 if __name__ == "__main__":
