@@ -116,6 +116,22 @@ def test_a_fresh_context_has_nothing_of_the_last(driver: WebDriver, web: Web, se
     assert driver.current_url == "about:blank"
 
 
+def test_what_a_test_asks_of_the_browser_itself_is_taken_back(driver: WebDriver, web: Web) -> None:
+    """Headers, emulation and scripts that a test set by DevTools commands of its own do not reach the next one."""
+    url = web.page("<p>")
+    asked = "return [Intl.DateTimeFormat().resolvedOptions().timeZone, navigator.userAgent, window.planted || 0]"
+    driver.get(url)
+    before = driver.execute_script(asked)
+    driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Tokyo"})
+    driver.execute_cdp_cmd("Emulation.setUserAgentOverride", {"userAgent": "a test"})
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": "window.planted = 1"})
+    driver.get(url)
+    assert driver.execute_script(asked) == ["Asia/Tokyo", "a test", 1]
+    browsers.fresh(driver)
+    driver.get(url)
+    assert driver.execute_script(asked) == before
+
+
 def test_a_clean_context_is_not_cleaned_again(driver: WebDriver, settings: browsers.Settings) -> None:
     """Where nothing was loaded, a fresh context is had for asking for the windows; and a test that goes on is no such."""
     commands = []

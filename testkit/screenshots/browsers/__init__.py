@@ -83,8 +83,12 @@ def start(settings: Settings, mixin: type | None = None) -> WebDriver:
     except (WebDriverException, HTTPError, OSError) as error:
         where = f" by {without_account(settings.url)}" if settings.url else ""
         raise ScreenshotError(f"the browser {settings.kind} did not start{where}: {_reason(error)}") from error
-    driver.set_script_timeout(SCRIPT_SECONDS)
-    watch(driver)
+    try:
+        driver.set_script_timeout(SCRIPT_SECONDS)
+        watch(driver)
+    except BaseException:
+        discard(driver)
+        raise
     return driver
 
 

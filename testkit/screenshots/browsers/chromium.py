@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from binascii import a2b_base64
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -64,6 +65,24 @@ ARGUMENTS = (
 )
 _STORED = "cookies,local_storage,indexeddb,cache_storage,service_workers,file_systems,interest_groups,shared_storage,storage_buckets"
 """All but compiled shaders, which take the most time and are not seen."""
+_TAKEN_BACK: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "Emulation.setCPUThrottlingRate": ("Emulation.setCPUThrottlingRate", {"rate": 1}),
+    "Emulation.setEmulatedMedia": ("Emulation.setEmulatedMedia", {"media": "", "features": []}),
+    "Emulation.setGeolocationOverride": ("Emulation.clearGeolocationOverride", {}),
+    "Emulation.setLocaleOverride": ("Emulation.setLocaleOverride", {}),
+    "Emulation.setScriptExecutionDisabled": ("Emulation.setScriptExecutionDisabled", {"value": False}),
+    "Emulation.setTimezoneOverride": ("Emulation.setTimezoneOverride", {"timezoneId": ""}),
+    "Emulation.setTouchEmulationEnabled": ("Emulation.setTouchEmulationEnabled", {"enabled": False}),
+    "Emulation.setUserAgentOverride": ("Emulation.setUserAgentOverride", {"userAgent": ""}),
+    "Network.emulateNetworkConditions": (
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1},
+    ),
+    "Network.setBlockedURLs": ("Network.setBlockedURLs", {"urls": []}),
+    "Network.setExtraHTTPHeaders": ("Network.setExtraHTTPHeaders", {"headers": {}}),
+    "Network.setUserAgentOverride": ("Emulation.setUserAgentOverride", {"userAgent": ""}),
+}
+"""What lasts longer than a page of the DevTools commands that a test may give, and what ends it."""
 _LITTLE = 256 << 20
 _PROBE = "data:text/html,<body style='margin:0;height:9000px;background:linear-gradient(red,blue)'>"
 
@@ -93,7 +112,11 @@ def start(settings: Settings, mixin: type | None) -> WebDriver:
     state = state_of(driver)
     state.settings = settings
     state.hides_scrollbars = True
-    state.is_unclipped = _paints_beyond(driver, state)
+    try:
+        state.is_unclipped = _paints_beyond(driver, state)
+    except BaseException:
+        driver.quit()
+        raise
     state.is_clean = True
     return driver
 
@@ -137,9 +160,16 @@ def clear(driver: WebDriver) -> None:
 
 
 def reset(driver: WebDriver) -> None:
-    """Be what the machine has again, with a clock that goes."""
+    """Be what the machine has again, with a clock that goes, and without what a test has asked for itself."""
     preload(driver, "freeze", "")
     state = state_of(driver)
+    while state.commands:
+        command, answer = state.commands.pop()
+        if command in _TAKEN_BACK:
+            by, parameters = _TAKEN_BACK[command]
+            cdp(driver, by, **parameters)
+        elif command == "Page.addScriptToEvaluateOnNewDocument":
+            cdp(driver, "Page.removeScriptToEvaluateOnNewDocument", **answer)
     if state.breakpoint is not None:
         _emulate(driver, state.breakpoint, Breakpoint(1, 1))
         cdp(driver, "Emulation.clearDeviceMetricsOverride")

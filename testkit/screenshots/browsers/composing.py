@@ -40,6 +40,12 @@ class Noting:
             state_of(self).is_clean = False  # type: ignore[arg-type]
         return super().execute(command, params)  # type: ignore[misc]
 
+    def execute_cdp_cmd(self, cmd: str, cmd_args: Any) -> Any:
+        """Send a DevTools command of a test's own, which a fresh context takes back."""
+        answer = super().execute_cdp_cmd(cmd, cmd_args)  # type: ignore[misc]
+        state_of(self).commands.append((cmd, answer))  # type: ignore[arg-type]
+        return answer
+
 
 def _changes_nothing(command: str, params: Any) -> bool:
     if command == "get":

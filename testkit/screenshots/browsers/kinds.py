@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 from weakref import WeakKeyDictionary
 
 from testkit.screenshots.errors import ScreenshotError
@@ -104,6 +104,8 @@ class State:
         """What the viewport was last set to."""
         self.preloaded: dict[str, str] = {}
         """The identifiers of the scripts that are run before a page's own, by our name for them."""
+        self.commands: list[tuple[str, Any]] = []
+        """The DevTools commands that tests gave themselves since the context was fresh, and what came back."""
         self.is_unclipped = False
         """Whether the browser paints what is outside of the viewport, too."""
         self.is_settled = False

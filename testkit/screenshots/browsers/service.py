@@ -95,13 +95,17 @@ class Service:
         Raises:
             ScreenshotError: it does not, or ends; the message has what it printed.
         """
-        for chance in reversed(range(PORTS)):
-            try:
-                self._start(0 if self._chooses_port else _free_port())
-                return
-            except _Ended as ended:
-                if not chance:
-                    raise ScreenshotError(str(ended)) from None
+        try:
+            for chance in reversed(range(PORTS)):
+                try:
+                    self._start(0 if self._chooses_port else _free_port())
+                    return
+                except _Ended as ended:
+                    if not chance:
+                        raise ScreenshotError(str(ended)) from None
+        except BaseException:
+            self.stop()  # with the one beside it
+            raise
 
     def _start(self, port: int) -> None:
         if not self.folder.name:

@@ -49,10 +49,14 @@ def start(settings: Settings, mixin: type | None) -> WebDriver:
         service = Service(
             path, ["--port={port}"], chooses_port=False, port_in=None, environment=environment, beside=screen
         )
-        with warnings.catch_warnings():
-            # Selenium warns of its own way to connect to this driver.
-            warnings.filterwarnings("ignore", "setting remote_server_addr", DeprecationWarning)
-            driver = compose(mixin, webdriver.WebKitGTK)(options=options, service=service)
+        try:
+            with warnings.catch_warnings():
+                # Selenium warns of its own way to connect to this driver.
+                warnings.filterwarnings("ignore", "setting remote_server_addr", DeprecationWarning)
+                driver = compose(mixin, webdriver.WebKitGTK)(options=options, service=service)
+        except BaseException:
+            service.stop()  # with the screen; Selenium leaves it running where there is no session
+            raise
     state = state_of(driver)
     state.settings = settings
     state.is_clean = True
@@ -121,7 +125,8 @@ def shot(driver: WebDriver, clip: Clip | None, element: WebElement | None) -> by
     """Return a PNG of what is in the window, which is made as high as the page for what is not.
 
     Raises:
-        ScreenshotError: the window does not become as high as that.
+        ScreenshotError: the window does not become as high as that, or the page overflows to the right: a wider window
+            would lay it out anew.
     """
     if clip is None:
         return driver.get_screenshot_as_png()
@@ -129,6 +134,11 @@ def shot(driver: WebDriver, clip: Clip | None, element: WebElement | None) -> by
     width, height = driver.execute_script(_PAGE)
     if [width, height] == inside:
         return cut_out(driver.get_screenshot_as_png(), clip, 1)
+    if clip.left + clip.width > inside[0]:
+        raise ScreenshotError(
+            f"the page is {width} pixels wide in a window of {inside[0]}, and WebKitGTK cannot show what is beyond: mend "
+            "the overflow, or use full_page=False"
+        )
     try:
         found = _resize(driver, inside[0], height)
         if found[1] < clip.top + clip.height:
