@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -219,3 +221,14 @@ class Project:
     def xunit(self, file: str = "reports/xunit.xml") -> etree._Element:
         """Return the root of the xunit file."""
         return etree.parse(self.folder / file, etree.XMLParser(huge_tree=True)).getroot()
+
+    def make_real_rows(self) -> None:
+        """Make the real database of the settings, with a row that no test may touch."""
+        with closing(sqlite3.connect(self.folder / "real.sqlite3")) as real, real:
+            real.execute("create table shop_item (id integer primary key, name varchar(20))")
+            real.execute("insert into shop_item (name) values ('real')")
+
+    def real_rows(self) -> list[tuple[str]]:
+        """Return the rows of the real database."""
+        with closing(sqlite3.connect(self.folder / "real.sqlite3")) as real:
+            return real.execute("select name from shop_item").fetchall()

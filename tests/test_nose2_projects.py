@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 
@@ -40,17 +39,6 @@ class FlushingTests(TransactionTestCase):
 @pytest.fixture
 def project(tmp_path):
     return Project(tmp_path / "project")
-
-
-def with_real_rows(project: Project) -> None:
-    with sqlite3.connect(project.folder / "real.sqlite3") as real:
-        real.execute("create table shop_item (id integer primary key, name varchar(20))")
-        real.execute("insert into shop_item (name) values ('real')")
-
-
-def real_rows(project: Project) -> list[tuple[str]]:
-    with sqlite3.connect(project.folder / "real.sqlite3") as real:
-        return real.execute("select name from shop_item").fetchall()
 
 
 def outcomes(project: Project) -> dict[str, str]:
@@ -101,11 +89,11 @@ def test_off_unless_it_is_asked_for(project):
     assert not {"django", "testkit.runner", "testkit.session.run"} & set(result.stdout.split())
     assert not (project.folder / "reports").exists()
     project.tests(DATABASE)
-    with_real_rows(project)
+    project.make_real_rows()
     result = project.run("--with-testkit", front="nose2")
     assert result.returncode == 0, result.stderr
     assert set(outcomes(project).values()) == {"passed"}
-    assert real_rows(project) == [("real",)]
+    assert project.real_rows() == [("real",)]
 
 
 def test_tests_that_set_django_up_themselves(project):
@@ -114,13 +102,13 @@ def test_tests_that_set_django_up_themselves(project):
     setup = "import django, os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'settings'\ndjango.setup()\n"
     project.write({"shop/tests/__init__.py": setup})
     project.tests(DATABASE)
-    with_real_rows(project)
+    project.make_real_rows()
     project.nose2()
     result = project.run("--with-xunit", front="nose2")
     assert result.returncode == 0, result.stderr
     assert set(outcomes(project).values()) == {"passed"}
     assert project.xunit().get("tests") == "2"
-    assert real_rows(project) == [("real",)]
+    assert project.real_rows() == [("real",)]
 
 
 def test_statuses_that_nose2_does_not_know(project):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import sqlite3
 import time
 from collections import Counter
 
@@ -164,9 +163,7 @@ def nose2_own(tmp_path_factory):
     project.tests(OWN, "test_own")
     project.nose2("nose2.plugins.layers", "nose2.plugins.mp", "nose2.plugins.junitxml")
     project.settings(FILE_DATABASE)
-    with sqlite3.connect(project.folder / "real.sqlite3") as real:
-        real.execute("create table shop_item (id integer primary key, name varchar(20))")
-        real.execute("insert into shop_item (name) values ('real')")
+    project.make_real_rows()
     return project
 
 
@@ -177,11 +174,6 @@ def outcomes(facts: list[Fact]) -> dict[str, str]:
 def bad_fixtures(facts: list[Fact]) -> set[tuple[str, str, str]]:
     bad = [fact for fact in facts if isinstance(fact, FixtureFinished) and fact.outcome.is_bad]
     return {(fact.id, fact.phase, problem.message) for fact in bad for problem in fact.problems}
-
-
-def real_names(project: Project) -> list[tuple[str]]:
-    with sqlite3.connect(project.folder / "real.sqlite3") as real:
-        return real.execute("select name from shop_item").fetchall()
 
 
 def finished(project: Project) -> RunFinished:
@@ -210,7 +202,7 @@ def test_its_own_kinds_of_test(nose2_own, junit_schema):
     assert result.stderr.count("\nRan ") == 1
     theirs = etree.parse(nose2_own.folder / "nose2-junit.xml").getroot()
     assert (theirs.get("tests"), theirs.get("failures"), theirs.get("errors")) == (str(len(OF_NOSE2)), "4", "5")
-    assert real_names(nose2_own) == [("real",)]
+    assert nose2_own.real_rows() == [("real",)]
 
 
 def test_its_worker_processes(nose2_own):
@@ -230,7 +222,7 @@ def test_its_worker_processes(nose2_own):
     assert all(measure["worker"] for measure in measures)
     theirs = etree.parse(nose2_own.folder / "nose2-junit.xml").getroot()
     assert (theirs.get("tests"), theirs.get("failures"), theirs.get("errors")) == (str(len(OF_NOSE2)), "4", "5")
-    assert real_names(nose2_own) == [("real",)]
+    assert nose2_own.real_rows() == [("real",)]
 
 
 def test_an_id_is_a_name(nose2_own):

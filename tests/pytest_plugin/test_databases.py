@@ -221,11 +221,12 @@ def test_a_fixture_cannot_empty_a_real_database(project, run, conftest):
 
 POINTED_ELSEWHERE = """
 import pytest, sqlite3
+from contextlib import closing
 from django.conf import settings
 
 @pytest.fixture(scope="session")
 def django_db_setup():
-    with sqlite3.connect("copy.sqlite3") as copy:
+    with closing(sqlite3.connect("copy.sqlite3")) as copy, copy:
         copy.execute("create table shop_item (id integer primary key, name varchar(20))")
     settings.DATABASES["other"] = {**settings.DATABASES["other"], "NAME": "copy.sqlite3"}
 """
