@@ -182,6 +182,14 @@ def record_pytest(*flags: str) -> Callable[[Project], None]:
     return run
 
 
+def record_nose2(*flags: str) -> Callable[[Project], None]:
+    def run(project: Project) -> None:
+        project.nose2("nose2.plugins.mp")
+        record(project, *flags, front="nose2")
+
+    return run
+
+
 WAYS: Mapping[str, Callable[[Project], None]] = {
     "serial": record,
     "parallel": lambda project: record(project, "--parallel=2"),
@@ -190,6 +198,8 @@ WAYS: Mapping[str, Callable[[Project], None]] = {
     "manage.py": lambda project: record(project, front="manage.py"),
     "stock": record_stock(),
     "stock, parallel": record_stock("--parallel=2"),
+    "nose2": record_nose2(),
+    "nose2's processes": record_nose2("-N", "2"),
     "pytest": record_pytest(),
     "pytest's workers": record_pytest("-n2"),
 }
