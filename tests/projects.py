@@ -145,7 +145,7 @@ _OWN_VARIABLES = (
 
 def clean_environment(**extra: str) -> dict[str, str]:
     """Return the environment for a command that is to behave alike on every machine."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(_OWN_VARIABLES)}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(_OWN_VARIABLES) and key != "CI"}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **extra}
 
 
