@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, MutableMapping
-from pathlib import Path
 from typing import Any
 
 from testkit.core.events import Fact, Outcome, RunFinished, TestFinished
 from testkit.screenshots import results
+from testkit.screenshots.options import from_base
 from testkit.screenshots.results import State
 from testkit.screenshots.review.page import write_page
 from testkit.screenshots.review.wholeness import conclude
@@ -49,7 +49,7 @@ class ScreenshotsListener:
         self._written: Counter[str] = Counter()
         """How many baselines the earlier attempts of a test have written."""
         self._is_whole, self._limited = is_whole, limited
-        self._folder = results.folder().absolute()
+        self._folder = results.folder()
 
     def __call__(self, fact: Fact) -> None:
         if isinstance(fact, TestFinished):
@@ -60,7 +60,7 @@ class ScreenshotsListener:
             conclude(self._folder, self._gaps(fact))
             page = write_page(self._folder)
             if page is not None:
-                self._reports["screenshots"] = _shown(page)
+                self._reports["screenshots"] = from_base(page)
 
     def _add(self, fact: TestFinished) -> None:
         counts = Counter(fact.measures.get(MEASURE, {}))
@@ -108,8 +108,3 @@ class ScreenshotsListener:
 def _some(ids: Collection[str]) -> str:
     more = len(ids) - _NAMED
     return ", ".join(list(ids)[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)

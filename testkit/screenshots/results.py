@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from testkit.core.paths import path_below, replacing
+from testkit.screenshots import options
 from testkit.screenshots.errors import ScreenshotError
 
 RUN = "TESTKIT_SCREENSHOT_RUN"
@@ -56,7 +57,7 @@ class Result(NamedTuple):
     """The id of the test, if it is known."""
     message: str = ""
     baseline: str = ""
-    """The file of the baseline, from the working directory if it lies there; with ``/`` on all systems."""
+    """The file of the baseline, from the base folder if it lies there; with ``/`` on all systems."""
     new: str = ""
     """The new image; like ``before`` (the baseline as it was) and ``diff`` from the folder of the results."""
     before: str = ""
@@ -75,8 +76,8 @@ class Result(NamedTuple):
 
 
 def folder() -> Path:
-    """Return the folder of the results."""
-    return FOLDER.absolute()
+    """Return the folder of the results, which is where the run began: tests go to other folders."""
+    return options.base_folder() / FOLDER
 
 
 def begin() -> None:
@@ -124,16 +125,15 @@ def add(result: Result, *, new: bytes = b"", before: bytes = b"", diff: bytes = 
     return result
 
 
-def read(folder: Path | None = None) -> list[Result]:
-    """Return the results of the last run in the order of their time; of one that was repeated (a retry), the last.
+def read(place: Path | None = None) -> list[Result]:
+    """Return the results of the run in the folder ``place``, in the order of their time; of one that was repeated, the last.
 
     A baseline that was written by the first attempt stays new, though a later one found it.
 
     The last line of a killed process may be cut off; such a line is passed over.
     """
     found: list[Result] = []
-    place = FOLDER.absolute() if folder is None else folder
-    for path in sorted((place / _LINES).glob("*.jsonl")):
+    for path in sorted(((place or folder()) / _LINES).glob("*.jsonl")):
         with open(path, "rb") as lines:
             found += filter(None, map(_decode, lines))
     latest: dict[tuple[str, ...], Result] = {}

@@ -5,7 +5,6 @@ Selenium is imported when a class is set up, not before.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -92,7 +91,10 @@ class BrowserMixin(OptIn, _Base):
 
     @classmethod
     def _open_browser(cls) -> None:
+        from testkit.screenshots.browsers import say_what_is_unseen
+
         cls.driver = cls.get_web_driver()
+        say_what_is_unseen(cls.driver)
         if cls._is_own():
             cls.addClassCleanup(cls._quit, cls.driver)
         else:
@@ -102,13 +104,9 @@ class BrowserMixin(OptIn, _Base):
     @classmethod
     def _freshen(cls) -> None:
         """Give the browser a fresh context; or have another one, should it die of that."""
-        from testkit.screenshots.browsers import BrowserDied, discard, fresh
+        from testkit.screenshots.browsers import renewed
 
-        try:
-            fresh(cls.driver)
-        except BrowserDied:
-            discard(cls.driver)
-            cls.driver = cls.get_web_driver()
+        cls.driver = renewed(cls.driver, cls.get_web_driver)
 
     @classmethod
     def _is_own(cls) -> bool:
@@ -201,6 +199,7 @@ class BrowserMixin(OptIn, _Base):
     def _end_in_browser(self) -> None:
         """Leave the page, wait for its requests, and fail the test for what went wrong in it."""
         from testkit.screenshots.browsers import despite_alerts
+        from testkit.screenshots.pageerrors import describe
 
         cls = type(self)
         try:
@@ -209,8 +208,8 @@ class BrowserMixin(OptIn, _Base):
                 despite_alerts(lambda: cls.driver.get("about:blank"))
         finally:
             hanging = self._close_requests()
-        errors += self._allowed_not(self._with_failures([]))  # of requests that the page has not waited for
-        told = [text for text in (self._describe_page_errors(errors) if errors else "", hanging) if text]
+        errors += self._not_allowed([])  # of requests that the page has not waited for
+        told = [text for text in (describe(errors), hanging) if text]
         if told:
             raise AssertionError("\n\n".join(told))
 
@@ -222,7 +221,7 @@ class BrowserMixin(OptIn, _Base):
 
     def _close_requests(self) -> str:
         """Wait for requests to end, and return what there is to say of those that do not."""
-        from testkit.screenshots.liveserver import RequestsHang
+        from testkit.screenshots.requests import RequestsHang
 
         try:
             if (requests := self._requests()) is not None:
@@ -256,36 +255,12 @@ class BrowserMixin(OptIn, _Base):
 
     def _page_errors(self) -> list[PageError]:
         """Return what went wrong in pages since the last call, but for what is allowed."""
-        return self._allowed_not(self._with_failures(self._collect_page_errors()))
+        return self._not_allowed(self._collect_page_errors())
 
-    def _allowed_not(self, errors: list[PageError]) -> list[PageError]:
-        allowed = [re.compile(pattern) for pattern in self.allowed_page_errors]
-        return [
-            error for error in errors if not any(pattern.search(f"{error.message} {error.url}") for pattern in allowed)
-        ]
+    def _not_allowed(self, errors: Sequence[PageError]) -> list[PageError]:
+        """Return ``errors``, with the exceptions of the live server, but for what is allowed."""
+        from testkit.screenshots.pageerrors import allowed_not, with_failures
 
-    def _with_failures(self, errors: list[PageError]) -> list[PageError]:
-        """Return ``errors`` with the exceptions of the live server, also those that no page has told of."""
         requests = self._requests()
         failures = [] if requests is None else requests.take_failures()
-        for failure in failures:
-            raised = f"\n{failure.method} {failure.path} raised\n{failure.error}\n"
-            for place, error in enumerate(errors):
-                if error.kind == "server" and error.url.endswith(failure.path) and "\n" not in error.message:
-                    errors[place] = error._replace(message=f"{error.message}{raised}")
-                    break
-            else:
-                from testkit.screenshots.pageerrors import PageError
-
-                message = f"the server answered with the status 500{raised}"
-                errors.append(PageError("server", message, f"{self._server()}{failure.path}"))
-        return errors
-
-    def _describe_page_errors(self, errors: Sequence[PageError]) -> str:
-        lines = [
-            f"{len(errors)} error{'s' * (len(errors) > 1)} in the page (allowed_page_errors names those that may be):"
-        ]
-        for error in errors:
-            first, end, more = error.message.partition("\n")
-            lines.append(f"  {error.kind}: {first}{f' ({error.url})' * bool(error.url)}{end}{more}")
-        return "\n".join(lines)
+        return allowed_not(with_failures(errors, failures, self._server()), self.allowed_page_errors)

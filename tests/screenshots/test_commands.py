@@ -92,7 +92,7 @@ def test_results_of_elsewhere_cannot_write_elsewhere(run, tmp_path, monkeypatch,
     project = tmp_path / "elsewhere" / "project"
     (project / "screenshots" / "baseline").mkdir(parents=True)
     (project / "screenshots" / "baseline" / "chromium-linux").symlink_to(tmp_path)
-    monkeypatch.chdir(project)
+    begin(project, monkeypatch)
     for target in ("../../secret.png", str(secret), "screenshots/x/../../../../secret.png", "manage.py", place):
         lines.write_text(good.replace(place, target))
         with pytest.raises(ScreenshotError, match="1 screenshot not approved"):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from testkit.core.events import Outcome
-from testkit.screenshots.liveserver import Requests, RequestsHang, Turn
+from testkit.screenshots.requests import Requests, RequestsHang, Turn
 from tests.screenshots.site import HEAD, Ran, site
 
 

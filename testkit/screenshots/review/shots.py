@@ -42,13 +42,13 @@ class Shot(NamedTuple):
     @property
     def browser(self) -> str:
         """The browser with its platform, as their folder of baselines is called, or the browser alone."""
-        parts = self.baseline.parts[:-1]
+        parts = Path(self.result.baseline).parts[:-1]
         return next((part for part in parts if part.startswith(f"{self.result.browser}-")), self.result.browser)
 
     @property
     def baseline(self) -> Path:
         """The file that people approved, or would approve."""
-        return Path(self.result.baseline)
+        return options.base_folder() / self.result.baseline
 
     @property
     def is_approved(self) -> bool:
@@ -153,13 +153,13 @@ def target_of(shot: Shot) -> Path:
     Raises:
         ScreenshotError: it is no place for a baseline. Results may come from another machine, as an artifact.
     """
-    target = shot.baseline
+    target, shown = shot.baseline, options.from_base(shot.baseline)
     if target.suffix != ".png":
-        raise ScreenshotError(f"{shot.title} was not approved: its baseline would be {target}, which is no PNG file")
+        raise ScreenshotError(f"{shot.title} was not approved: its baseline would be {shown}, which is no PNG file")
     if not _may_be_baseline(target):
         raise ScreenshotError(
-            f"{shot.title} was not approved: its baseline would be {target}, outside of {Path.cwd()} and of the folder "
-            "of baselines. Go to the folder that the tests were run in, or give TESTKIT_BASELINES"
+            f"{shot.title} was not approved: its baseline would be {shown}, outside of {options.base_folder()} and of the "
+            "folder of baselines. Go to the folder that the tests were run in, or give TESTKIT_BASELINES"
         )
     return target
 
@@ -168,6 +168,7 @@ def _may_be_baseline(path: Path) -> bool:
     """Return whether ``path``, which may be what a stranger wrote into results, is that of an image of this project."""
     if path.suffix != ".png" or os.pardir in path.parts:
         return False
-    places = (Path.cwd(), options.current().baselines, os.environ.get("NEEDLE_BASELINE_DIR"))
+    base = options.base_folder()
+    places = (base, options.current().baselines, os.environ.get("NEEDLE_BASELINE_DIR"))
     real = path.resolve()
-    return any(real.is_relative_to(Path(place).resolve()) for place in places if place)
+    return any(real.is_relative_to((base / place).resolve()) for place in places if place)
