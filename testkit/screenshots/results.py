@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -110,6 +111,35 @@ def add(result: Result, *, new: bytes = b"", before: bytes = b"", diff: bytes = 
     Raises:
         ScreenshotError: they cannot be written.
     """
+    return _store(result._replace(at=time.time()), new=new, before=before, diff=diff)
+
+
+def adopt(result: Result, place: Path) -> Result:
+    """Keep a result of another run, whose folder is ``place``, as one of this; images that it lacks are left out.
+
+    Raises:
+        ScreenshotError: it cannot be written.
+    """
+    paths = {kind: image_in(place, getattr(result, kind)) for kind in ("new", "before", "diff")}
+    return _store(result, **{kind: b"" if path is None else path.read_bytes() for kind, path in paths.items()})
+
+
+def image_in(place: Path, image: str) -> Path | None:
+    """Return the file of an image that a result in the folder ``place`` names, if there is one.
+
+    What is not in that folder (results may come from another machine) is none.
+    """
+    real = _real(place)
+    path = os.path.realpath(os.path.join(real, image))
+    return Path(path) if image and path.startswith(real + os.sep) and os.path.isfile(path) else None
+
+
+@functools.lru_cache(maxsize=8)
+def _real(place: Path) -> str:
+    return os.path.realpath(place)
+
+
+def _store(result: Result, *, new: bytes, before: bytes, diff: bytes) -> Result:
     begin()
     place = folder()
     try:
@@ -117,7 +147,6 @@ def add(result: Result, *, new: bytes = b"", before: bytes = b"", diff: bytes = 
             new=_keep(place, result, "new", new),
             before=_keep(place, result, "before", before),
             diff=_keep(place, result, "diff", diff),
-            at=time.time(),
         )
         _append(path_below(place / _LINES, f"{os.getpid()}.jsonl"), json.dumps(result._asdict()))
     except OSError as error:

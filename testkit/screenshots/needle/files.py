@@ -38,7 +38,9 @@ class Brought:
         name = getattr(file, "name", "")
         name = name if isinstance(name, str) else ""  # those of descriptors are numbers
         self._path = self._file(name)
-        self.name = options.from_base(self._path.with_suffix("")) if self._path is not None else Path(name).stem or otherwise
+        self.name = (
+            options.from_base(self._path.with_suffix("")) if self._path is not None else Path(name).stem or otherwise
+        )
         """By the file's path from the base folder, if it is an image of the project that can be approved."""
 
     def _file(self, name: str) -> Path | None:

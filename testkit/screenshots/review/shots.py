@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import functools
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
@@ -83,16 +82,7 @@ class Shot(NamedTuple):
         if kind == "baseline":
             return self.baseline if _may_be_baseline(self.baseline) and self.baseline.is_file() else None
         image = {"new": self.result.new, "before": self.result.before, "diff": self.result.diff}[kind]
-        if not image:
-            return None
-        folder = _real(self.folder)
-        path = os.path.realpath(os.path.join(folder, image))
-        return Path(path) if path.startswith(folder + os.sep) and os.path.isfile(path) else None
-
-
-@functools.lru_cache(maxsize=8)
-def _real(folder: Path) -> str:
-    return os.path.realpath(folder)
+        return results.image_in(self.folder, image)
 
 
 def read_shots(folder: Path | None = None) -> list[Shot]:
