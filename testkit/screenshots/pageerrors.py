@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from testkit.screenshots.browsers import despite_alerts, kind_of, name_of, speaking
-from testkit.screenshots.browsers.log import PageError
+from testkit.screenshots.browsers.log import PageError, status_error
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
 
-    from testkit.screenshots.requests import Failure
+    from testkit.screenshots.requests import Requests
 
-__all__ = ["PageError", "allowed_not", "collect", "describe", "with_failures"]
+__all__ = ["PageError", "allowed_not", "collect", "describe", "with_those_of_server"]
 
 _ASKED = """
 const noted = window[Symbol.for("testkit.watch")]?.asked ?? [];
@@ -23,6 +23,7 @@ return performance.getEntriesByType("resource")
   .filter((entry) => ["fetch", "xmlhttprequest", "beacon"].includes(entry.initiatorType)).map((entry) => entry.name)
   .concat([...noted]);
 """
+_FAVICON = "/favicon.ico"
 _CHROMIUM = ("chromium", "chrome", "edge")
 
 
@@ -33,7 +34,7 @@ def collect(driver: WebDriver, server: str = "") -> list[PageError]:
     page from its own site that did not come: style sheets, scripts, images, fonts. A favicon that is missing is none,
     nor is the status 404 of a page itself, or of what a script of the present page asks for: they may be what is tested.
 
-    Firefox tells of the statuses of the present page only, and WebKit's driver of nothing.
+    Firefox tells of the statuses of the present page only, and WebKit's driver of nothing; the live server knows more.
 
     Args:
         driver: of the browser.
@@ -67,17 +68,27 @@ def _harmless(driver: WebDriver, files: list[PageError], server: SplitResult) ->
 
 def _is_foreign(url: SplitResult, page: SplitResult, server: SplitResult) -> bool:
     """Return whether ``url`` is a favicon, or another site's than ``page`` (if that is a site's at all) and ``server``."""
-    if url.path == "/favicon.ico":
+    if url.path == _FAVICON:
         return True
     if server.port and (url.scheme, url.port) == (server.scheme, server.port):
         return False  # by whatever name of this machine
     return page.scheme in ("http", "https") and (url.scheme, url.netloc) != (page.scheme, page.netloc)
 
 
-def with_failures(errors: Sequence[PageError], failures: Iterable[Failure], server: str) -> list[PageError]:
-    """Return ``errors`` with the exceptions of the live server at the URL ``server``, also those that no page has told of."""
-    found = list(errors)
-    for failure in failures:
+def with_those_of_server(
+    driver: WebDriver, errors: Iterable[PageError], requests: Requests, server: str
+) -> list[PageError]:
+    """Return ``errors``, and what ``requests`` of the live server at the URL ``server`` came to since the last call.
+
+    That is its exceptions, also those that no page has told of; and, for browsers that do not tell of all statuses, these.
+    """
+    found, refusals = list(errors), requests.take_refusals()
+    told = {urlsplit(error.url)[2:4] for error in found}
+    for path, status in refusals if name_of(driver) not in _CHROMIUM else ():
+        url = urlsplit(path)
+        if url[2:4] not in told and url.path != _FAVICON:
+            found.append(status_error(f"{server}{path}", status))
+    for failure in requests.take_failures():
         raised = f"\n{failure.method} {failure.path} raised\n{failure.error}\n"
         for place, error in enumerate(found):
             if error.kind == "server" and error.url.endswith(failure.path) and "\n" not in error.message:

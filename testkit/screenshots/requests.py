@@ -40,6 +40,14 @@ class Failure(NamedTuple):
     """The last lines of the traceback."""
 
 
+class Refusal(NamedTuple):
+    """A request that was answered with an error's status, and was for a page or for a part of one."""
+
+    path: str
+    """With its query."""
+    status: int
+
+
 class Requests:
     """The requests that a live server is answering."""
 
@@ -47,6 +55,7 @@ class Requests:
         self._changed = threading.Condition()
         self._running: dict[object, _Running] = {}
         self._failures: list[Failure] = []
+        self._refusals: list[Refusal] = []
         self._is_open = True
 
     def open(self) -> None:
@@ -76,6 +85,12 @@ class Requests:
             found, self._failures = self._failures, []
         return found
 
+    def take_refusals(self) -> list[Refusal]:
+        """Return what was answered with a status of 500 and above since the last call, and parts of pages with one from 400."""
+        with self._changed:
+            found, self._refusals = self._refusals, []
+        return found
+
     def note_failure(self, request: Any) -> None:
         """Note the exception that is being handled, of ``request``, if that came to the server: tests make others."""
         lines = "".join(traceback.format_exception(*sys.exc_info())[-2:]).rstrip()
@@ -87,20 +102,31 @@ class Requests:
         """Return ``application``, whose requests are known here and take their turn."""
 
         def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            def noting(status: str, *more: Any) -> Any:
+                self._note_status(path, int(status[:3]), environ.get("HTTP_SEC_FETCH_DEST", ""))
+                return start_response(status, *more)
+
             query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
-            key = self._begin(f"{environ['REQUEST_METHOD']} {environ.get('PATH_INFO', '')}{query}")
+            path = f"{environ.get('PATH_INFO', '')}{query}"
+            key = self._begin(f"{environ['REQUEST_METHOD']} {path}")
             if key is None:
                 start_response("503 Service Unavailable", [("Content-Length", str(len(_LATE)))])
                 return [_LATE]
             try:
                 with turn.taken():
-                    parts = application(environ, start_response)
+                    parts = application(environ, noting)
             except BaseException:
                 self._end(key)
                 raise
             return _Answer(parts, turn, lambda: self._end(key))
 
         return answer
+
+    def _note_status(self, path: str, status: int, destination: str) -> None:
+        is_part = destination not in ("", "document", "empty")  # the last is what scripts ask for
+        if status >= (400 if is_part else 500):
+            with self._changed:
+                self._refusals.append(Refusal(path, status))
 
     def _begin(self, what: str) -> object | None:
         with self._changed:

@@ -5,13 +5,11 @@ Selenium is imported when a class is set up, not before.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from testkit.core.current import current, record_property
 from testkit.screenshots import options
-from testkit.screenshots.attempts import FirstAttempt, LastAttempt
+from testkit.screenshots.attempts import SecondChance
 from testkit.screenshots.optin import OptIn, browsers
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ else:
 __unittest = True
 
 
-class BrowserMixin(OptIn, _Base):
+class BrowserMixin(SecondChance, OptIn, _Base):
     """For test cases whose tests need a browser, at ``self.driver``.
 
     Each test begins with a fresh context: no cookies, no storage, an empty page. What goes wrong in a page fails the
@@ -120,50 +118,6 @@ class BrowserMixin(OptIn, _Base):
 
     # One test
 
-    def run(self, result: Any = None) -> Any:
-        if result is None or type(self).__unittest_skip__:
-            return super().run(result)
-        first = FirstAttempt(result, self._is_death)
-        super().run(first)  # type: ignore[arg-type]
-        if first.death is None:
-            return result
-        try:
-            self._begin_again(first.death)
-        except Exception:
-            result.addError(self, sys.exc_info())
-            result.stopTest(self)
-        else:
-            super().run(LastAttempt(result))  # type: ignore[arg-type]
-        return result
-
-    def _is_death(self, error: BaseException) -> bool:
-        """Return whether the browser has died of which ``error`` tells; that may be of another connection."""
-        from selenium.common.exceptions import WebDriverException
-
-        from testkit.screenshots.browsers import BrowserDied, answers, is_dead
-
-        if not is_dead(error):
-            return False
-        return isinstance(error, BrowserDied | WebDriverException) or not answers(self.driver)
-
-    def _begin_again(self, death: BaseException) -> None:
-        """Start another browser, and have the database as it was when the test began."""
-        from testkit.screenshots.assertion import MEASURE
-        from testkit.screenshots.browsers import discard
-
-        reason = str(death).partition("\n")[0]
-        if (notes := current()) is not None:  # what the first attempt came to is not what the test does
-            notes.measures.pop(MEASURE, None)
-            notes.attachments.clear()
-        record_property("browser_restarted", reason)
-        print(f"testkit: the browser died ({reason}): the test begins again, in another one", file=sys.stderr)
-        cls = type(self)
-        discard(cls.driver)
-        cls._open_browser()
-        if hasattr(self, "_pre_setup"):  # Django's
-            self._post_teardown()
-            self._pre_setup()
-
     def _callSetUp(self) -> None:
         if hasattr(self, "server_thread_class"):
             from testkit.screenshots.liveserver import static_files
@@ -187,6 +141,7 @@ class BrowserMixin(OptIn, _Base):
         self._collect_page_errors()
         if (requests := self._requests()) is not None:
             requests.take_failures()
+            requests.take_refusals()
 
     def _freeze(self) -> None:
         at = self.freeze_time if self.freeze_time is not None else options.current().freeze_time
@@ -239,7 +194,7 @@ class BrowserMixin(OptIn, _Base):
 
     def _post_teardown(self) -> None:
         """Django's, around the test; what clears up after the class may make requests again."""
-        super()._post_teardown()  # type: ignore[misc]
+        super()._post_teardown()
         self._open_requests()
 
     # What went wrong in pages
@@ -258,9 +213,9 @@ class BrowserMixin(OptIn, _Base):
         return self._not_allowed(self._collect_page_errors())
 
     def _not_allowed(self, errors: Sequence[PageError]) -> list[PageError]:
-        """Return ``errors``, with the exceptions of the live server, but for what is allowed."""
-        from testkit.screenshots.pageerrors import allowed_not, with_failures
+        """Return ``errors``, with those that the live server knows of, but for what is allowed."""
+        from testkit.screenshots.pageerrors import allowed_not, with_those_of_server
 
-        requests = self._requests()
-        failures = [] if requests is None else requests.take_failures()
-        return allowed_not(with_failures(errors, failures, self._server()), self.allowed_page_errors)
+        if (requests := self._requests()) is not None:
+            errors = with_those_of_server(self.driver, errors, requests, self._server())
+        return allowed_not(errors, self.allowed_page_errors)

@@ -47,7 +47,7 @@ def _read(entry: dict[str, Any]) -> PageError:
     message = str(entry["message"])
     if match := _LOADING.fullmatch(message):
         status = _STATUS.search(match["reason"])
-        return _status_error(match["url"], int(status[1]) if status else 0, match["reason"])
+        return status_error(match["url"], int(status[1]) if status else 0, match["reason"])
     kind = "console" if entry.get("source") == "console-api" else "exception"
     if match := _SOURCE.fullmatch(message):
         return PageError(kind, match["text"], f"{match['url']}:{match['line']}")
@@ -56,10 +56,11 @@ def _read(entry: dict[str, Any]) -> PageError:
 
 def statuses(driver: WebDriver) -> list[PageError]:
     """Return which parts of the present page came with an error's status, where the browser has no log of that."""
-    return [_status_error(url, status) for url, status in driver.execute_script(_STATUSES)]
+    return [status_error(url, status) for url, status in driver.execute_script(_STATUSES)]
 
 
-def _status_error(url: str, status: int, reason: str = "") -> PageError:
+def status_error(url: str, status: int, reason: str = "") -> PageError:
+    """Return that what is at ``url`` came with ``status``, or did not come at all for the ``reason``."""
     if status >= 500:
         return PageError("server", f"the server answered with the status {status}", url)
     return PageError("file", f"it did not load: {f'status {status}' if status else reason}", url)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
     from selenium.webdriver.remote.webelement import WebElement
 
-UNSEEN = "files that do not come, exceptions of scripts and console.error"
+UNSEEN = "exceptions of scripts and console.error"
 _REMEDY = "as root `apt-get install webkit2gtk-driver`"
 _MINI_BROWSERS = "/usr/lib/*/webkit2gtk-4.*/MiniBrowser"
 _DISPLAY = re.compile(rb"^(\d+)\n", re.MULTILINE)
