@@ -257,17 +257,17 @@ def tall_images() -> tuple[bytes, bytes]:
     """Return two pictures of 1024 × 3000 pixels as the browser makes them, which differ in a square far below."""
     from testkit.screenshots import browsers
     from testkit.screenshots.capture import Clip, capture, set_viewport
-    from testkit.screenshots.settle import settled
+    from testkit.screenshots.settle import settle
     from testkit.screenshots.viewports import Breakpoint
 
     with tempfile.TemporaryDirectory(prefix="testkit-bench-") as folder, library(Path(folder)) as url:
-        driver = browsers.lease(browsers.Settings())
+        driver = browsers.shared(browsers.Settings())
         set_viewport(driver, Breakpoint(1024, 800))
         driver.get(url)
         driver.execute_script("const main = document.querySelector('main'); main.append(main.cloneNode(true))")
         images = []
         for style in ("", "body::after { content: ''; position: absolute; top: 2800px; border: 6px solid }"):
-            with settled(driver, style=style):
+            with settle(driver, style=style):
                 images.append(capture(driver, Clip(0, 0, 1024, 3000)))
         browsers.end_all()
     return images[0], images[1]

@@ -6,8 +6,9 @@ stand in settings, in ``conftest.py`` and in code that runs without tests.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from testkit.core.lazy import lazily
 
 __version__ = "0.1.0"
 
@@ -43,13 +44,4 @@ _HOMES = {
 }
 
 __all__ = sorted([*_HOMES, "__version__"])
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOMES, __all__)

@@ -1,25 +1,20 @@
-"""One screenshot: taken when the page is at rest, compared with its baseline, and what came of that kept."""
+"""One screenshot compared with its baseline, what came of that kept, and what an assertion says of it."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from testkit.core import current
 from testkit.screenshots import results
-from testkit.screenshots.compare import Difference, Region, Tolerance, compare, compare_and_draw
-from testkit.screenshots.errors import ScreenshotError, UnusableImage
+from testkit.screenshots.compare import Difference, Tolerance, compare, compare_and_draw
+from testkit.screenshots.errors import UnusableImage
+from testkit.screenshots.options import from_base
 from testkit.screenshots.png import size_of
 from testkit.screenshots.results import Result, State
-
-if TYPE_CHECKING:
-    from selenium.webdriver.remote.webdriver import WebDriver
-
-    from testkit.screenshots.baselines import Baselines
-    from testkit.screenshots.settle import WaitFor
+from testkit.screenshots.view import Shot
 
 __unittest = True
 __tracebackhide__ = True  # pytest's name for it
@@ -33,36 +28,9 @@ RESTLESS = (
     "its end"
 )
 
-Target = Any
-"""What is looked at: a CSS selector, ``(By.…, value)``, an element, a ``Clip``; None or ``"html"`` for the whole page."""
-
 
 class BaselineMissing(AssertionError, OSError):
     """There is no baseline, and none was to be written. Needle raises an OSError for it."""
-
-
-class View(NamedTuple):
-    """What is looked at, and how the page is made ready for it."""
-
-    target: Target = None
-    full_page: bool = True
-    """Whether a whole page is more than what fits into the window."""
-    hide: Sequence[str] = ()
-    """CSS selectors of what is not to be seen; its place stays empty."""
-    ignore: Sequence[Target] = ()
-    """What is not compared, as selectors, elements or clips; it is not painted over."""
-    style: str = ""
-    """Further CSS for the page."""
-    wait_for: WaitFor = None
-    timeout: float = 10.0
-    """Seconds for the page to come to rest."""
-
-
-class Shot(NamedTuple):
-    """A picture, and the regions of it that are not compared."""
-
-    image: bytes
-    ignored: Sequence[Region] = ()
 
 
 Compare = Callable[[bytes, Shot], tuple[Difference, bytes] | None]
@@ -81,66 +49,30 @@ class Rules(NamedTuple):
     """What compares, in the place of :func:`testkit.screenshots.compare.compare_and_draw` with the tolerance."""
 
 
-def shoot(driver: WebDriver, view: View) -> Shot:
-    """Return a picture of what the page shows now."""
-    from testkit.screenshots.capture import framed, scale_of
+class Approved(Protocol):
+    """Where the baselines of a browser are: :class:`~testkit.screenshots.baselines.Baselines`, say."""
 
-    with framed(driver, locate(driver, view.target), full_page=view.full_page) as part:
-        image = part.shot()
-        if not view.ignore:
-            return Shot(image)
-        origin = _scrolled(driver) if part.clip is None else part.clip
-        clips = [clip for what in view.ignore for clip in _clips(driver, what)]
-    scale = scale_of(driver)
-    return Shot(image, [_region(clip, origin, scale) for clip in clips])
+    @property
+    def browser(self) -> str:
+        """The browser's name."""
 
+    def path(self, name: str, label: str = "") -> Path | None:
+        """Return the file that approving a new image writes; None if there is none."""
 
-def locate(driver: WebDriver, target: Target) -> Any:
-    """Return the element or the clip that ``target`` stands for; None for the whole page."""
-    if target is None or target == "html":
-        return None
-    if isinstance(target, str):
-        return driver.find_element("css selector", target)
-    if type(target) is tuple and len(target) == 2:
-        return driver.find_element(*target)
-    return target
+    def read(self, name: str, label: str = "") -> bytes | None:
+        """Return the image, or None where there is none yet."""
 
+    def write(self, name: str, label: str, data: bytes) -> object:
+        """Write the image in the place of the one that was there."""
 
-def _clips(driver: WebDriver, target: Target) -> list[Any]:
-    """Return the place of each thing that ``target`` stands for: a selector may find several, or none."""
-    from testkit.screenshots.capture import Clip, rect
-
-    if isinstance(target, Clip):
-        return [target]
-    if isinstance(target, str):
-        target = ("css selector", target)
-    found = driver.find_elements(*target) if type(target) is tuple else [target]
-    clips = []
-    for element in found:
-        with suppress(ScreenshotError):  # nothing is seen of it
-            clips.append(rect(driver, element))
-    return clips
-
-
-def _scrolled(driver: WebDriver) -> Any:
-    from testkit.screenshots.capture import Clip
-
-    left, top = driver.execute_script("return [window.scrollX, window.scrollY]")
-    return Clip(left, top, 0, 0)
-
-
-def _region(clip: Any, origin: Any, scale: float) -> Region:
-    """Return the pixels of an image from ``origin`` on that ``clip`` touches."""
-    left, top = clip.left - origin.left, clip.top - origin.top
-    edges = [int(left * scale), int(top * scale)]
-    ends = [-int(-(left + clip.width) * scale // 1), -int(-(top + clip.height) * scale // 1)]
-    return Region(edges[0], edges[1], ends[0] - edges[0], ends[1] - edges[1])
+    def create(self, name: str, label: str, data: bytes) -> bool:
+        """Write the image if there is none, and return whether that was done."""
 
 
 class Judge(NamedTuple):
     """Compares the screenshots of one test."""
 
-    baselines: Baselines
+    baselines: Approved
     rules: Rules
     test: str = ""
     """The id of the test."""
@@ -151,8 +83,7 @@ class Judge(NamedTuple):
         Raises:
             UnsafePathError: ``name`` cannot be that of a file.
         """
-        path = self.baselines.path(name, label)
-        result = Result(name, label, self.baselines.browser, State.PASSED, self.test, baseline=_shown(path))
+        result = self._result(name, label, State.PASSED)
         before = self.baselines.read(name, label)
         if self.rules.saves or (before is None and self.rules.writes_missing):
             return self._write(result, before, take)
@@ -163,12 +94,13 @@ class Judge(NamedTuple):
 
     def failed(self, name: str, label: str, error: Exception) -> Result:
         """Keep that the screenshot could not be compared, or not even taken."""
-        path = self.baselines.path(name, label)
         message = str(error).partition("\n")[0] or type(error).__name__
-        return _kept(
-            Result(name, label, self.baselines.browser, State.FAILED, self.test, message, baseline=_shown(path)),
-            new=b"",
-        )
+        return _kept(self._result(name, label, State.FAILED)._replace(message=message), new=b"")
+
+    def _result(self, name: str, label: str, state: State) -> Result:
+        path = self.baselines.path(name, label)
+        baseline = "" if path is None else from_base(path)
+        return Result(name, label, self.baselines.browser, state, self.test, baseline=baseline)
 
     def _write(self, result: Result, before: bytes | None, take: Callable[[], Shot]) -> Result:
         shot, last = steady(take)
@@ -225,12 +157,6 @@ def steady(take: Callable[[], Shot], first: Shot | None = None) -> tuple[Shot, S
     return shot, last
 
 
-def _shown(path: os.PathLike[str]) -> str:
-    """Return ``path`` from the working directory, if it lies below."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative.replace(os.sep, "/")
-
-
 def _kept(result: Result, *, new: bytes, before: bytes = b"", diff: bytes = b"") -> Result:
     """Keep ``result`` for the review and on the facts of the test."""
     if new:
@@ -242,7 +168,7 @@ def _kept(result: Result, *, new: bytes, before: bytes = b"", diff: bytes = b"")
     folder = results.folder()
     for path in (result.before, result.new, result.diff):
         if path:
-            current.attach(_shown(folder / path))
+            current.attach(from_base(folder / path))
     notes = current.current()
     if notes is not None:
         counts = notes.measures.setdefault(MEASURE, {})
@@ -263,12 +189,9 @@ def fail_for(found: Sequence[Result], compared: int) -> None:
     lines = [f"{head} of {bad[0].name!r} {what} ({bad[0].browser}):"]
     for result in bad:
         lines += ["", *_lines(result)]
-    pattern = bad[0].name
-    lines += [
-        "",
-        "To look at them:       python -m testkit screenshots review",
-        f"To take the new ones:  python -m testkit screenshots approve {pattern}",
-    ]
+    lines += ["", "To look at them:       python -m testkit screenshots review"]
+    if any(result.baseline for result in bad):
+        lines.append(f"To take the new ones:  python -m testkit screenshots approve {bad[0].name}")
     # Of AssertionErrors, and of no class below, unittest leaves our frames out.
     error = BaselineMissing if len(missing) == len(bad) else AssertionError
     raise error("\n".join(lines))
@@ -277,8 +200,6 @@ def fail_for(found: Sequence[Result], compared: int) -> None:
 def _lines(result: Result) -> list[str]:
     folder = results.folder()
     name = f"{result.name}_{result.label}" if result.label else result.name
-    lines = [f"  {name}: {result.message}", f"    baseline  {result.baseline}"]
-    lines += [
-        f"    {kind:<8}  {_shown(folder / path)}" for kind, path in (("new", result.new), ("diff", result.diff)) if path
-    ]
-    return lines
+    files = {"baseline": result.baseline, "new": result.new, "diff": result.diff}
+    shown = {kind: path if kind == "baseline" else from_base(folder / path) for kind, path in files.items() if path}
+    return [f"  {name}: {result.message}", *(f"    {kind:<8}  {path}" for kind, path in shown.items())]

@@ -2,12 +2,79 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from testkit.core.current import current, record_property
+
+if TYPE_CHECKING:
+    from unittest import TestCase
+
+    _Base = TestCase
+else:
+    _Base = object
 
 __unittest = True
 
 _PROBLEMS = ("addError", "addFailure", "addExpectedFailure")
+
+
+class SecondChance(_Base):
+    """For test cases whose browser, at ``driver``, may die."""
+
+    driver: Any
+    _post_teardown: Any  # Django's
+    __unittest_skip__: Any
+
+    def run(self, result: Any = None) -> Any:
+        if result is None or type(self).__unittest_skip__:
+            return super().run(result)
+        first = FirstAttempt(result, self._is_death)
+        super().run(first)  # type: ignore[arg-type]
+        if first.death is None:
+            return result
+        try:
+            self._begin_again(first.death)
+        except Exception:
+            result.addError(self, sys.exc_info())
+            result.stopTest(self)
+        else:
+            super().run(LastAttempt(result))  # type: ignore[arg-type]
+        return result
+
+    def _is_death(self, error: BaseException) -> bool:
+        """Return whether the browser has died of which ``error`` tells; that may be of another connection."""
+        from selenium.common.exceptions import WebDriverException
+
+        from testkit.screenshots.browsers import BrowserDied, answers, is_dead
+
+        if not is_dead(error):
+            return False
+        return isinstance(error, BrowserDied | WebDriverException) or not answers(self.driver)
+
+    def _begin_again(self, death: BaseException) -> None:
+        """Start another browser, and have the database as it was when the test began."""
+        from testkit.screenshots.assertion import MEASURE
+        from testkit.screenshots.browsers import discard
+
+        reason = str(death).partition("\n")[0]
+        if (notes := current()) is not None:  # what the first attempt came to is not what the test does
+            notes.measures.pop(MEASURE, None)
+            notes.attachments.clear()
+        record_property("browser_restarted", reason)
+        print(f"testkit: the browser died ({reason}): the test begins again, in another one", file=sys.stderr)
+        cls = type(self)
+        discard(cls.driver)
+        cls._open_browser()
+        if hasattr(self, "_pre_setup"):  # Django's
+            self._post_teardown()
+            self._pre_setup()
+
+    @classmethod
+    def _open_browser(cls) -> None:
+        """Have a browser at ``driver``."""
+        raise NotImplementedError
 
 
 class FirstAttempt:

@@ -116,5 +116,5 @@ def platform_name(system: str = "") -> str:
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Return all baselines below ``folder``, of all browsers, sorted."""
-    return sorted(path for path in folder.glob(f"*/**/*{SUFFIX}") if not path.name.startswith("."))
+    """Return all baselines below ``folder``, of all browsers, sorted; and those in it, as suites of Needle itself have them."""
+    return sorted(path for path in folder.glob(f"**/*{SUFFIX}") if not path.name.startswith("."))

@@ -38,7 +38,7 @@ def approve(folder: Path, patterns: Sequence[str], say: Say, *, dry_run: bool = 
     for shot in wanted:
         try:
             path = target_of(shot) if dry_run else approve_shot(shot)
-            say(f"{'would approve' if dry_run else 'approved'}  {visible(str(path))}")
+            say(f"{'would approve' if dry_run else 'approved'}  {_shown(path)}")
         except TestkitError as error:
             refused.append(str(error))
     if not wanted:
@@ -80,7 +80,7 @@ def status(folder: Path, say: Say, *, everything: bool = False) -> ExitStatus:
     page = write_page(folder) or folder
     waiting = sum(counts[state] for state in FAILING)
     if waiting:
-        say(f"{_count(waiting, 'screenshot')} to review: {_from_here(page)}, or python -m testkit screenshots review")
+        say(f"{_count(waiting, 'screenshot')} to review: {_shown(page)}, or python -m testkit screenshots review")
     return ExitStatus.TESTS_FAILED if waiting else ExitStatus.PASSED
 
 
@@ -104,13 +104,13 @@ def prune(folder: Path, say: Say, *, yes: bool = False, run_was_whole: bool = Fa
     gaps = [] if run_was_whole else gaps_of(folder)
     if gaps:
         raise ScreenshotError("\n  ".join(["which baselines nobody needs cannot be told from the last run:", *gaps]))
-    place = options.current().baselines
+    place = options.base_folder() / options.current().baselines
     orphans, passed_over = _orphans(shots, place)
     for path in orphans:
         if yes:
             path.unlink(missing_ok=True)
             _remove_empty(path.parent, place)
-        say(f"{'removed' if yes else 'orphan'}  {visible(str(path))}")
+        say(f"{'removed' if yes else 'orphan'}  {_shown(path)}")
     if passed_over:
         say(f"Left alone, as the run had no such browser: {_some(passed_over)}")
     if not orphans:
@@ -121,18 +121,25 @@ def prune(folder: Path, say: Say, *, yes: bool = False, run_was_whole: bool = Fa
 
 
 def _orphans(shots: Iterable[Shot], place: Path) -> tuple[list[Path], list[str]]:
-    """Return the baselines in ``place`` that no shot has, and the folders of browsers of which there is no shot."""
+    """Return the baselines in ``place`` that no shot has, and the folders of browsers of which there is no shot.
+
+    Suites of Needle itself have no such folders: what lies in ``place`` itself is looked at where a shot's lies there, too.
+    """
     root = place.resolve()
-    asked = {shot.baseline.resolve() for shot in shots}
-    used = {path.relative_to(root).parts[0] for path in asked if path.is_relative_to(root)}
+    asked = {shot.baseline.resolve() for shot in shots if shot.result.baseline}
+    used = {_browser_of(path.relative_to(root)) for path in asked if path.is_relative_to(root)}
     orphans, passed_over = [], set()
     for path in baselines.files_in(place):
-        browser = path.relative_to(place).parts[0]
+        browser = _browser_of(path.relative_to(place))
         if browser not in used:
             passed_over.add(browser)
         elif path.resolve() not in asked:
             orphans.append(path)
-    return orphans, sorted(passed_over)
+    return orphans, sorted(filter(None, passed_over))
+
+
+def _browser_of(path: Path) -> str:
+    return path.parts[0] if len(path.parts) > 1 else ""
 
 
 def _remove_empty(folder: Path, root: Path) -> None:
@@ -156,7 +163,7 @@ def review(folder: Path, say: Say, *, port: int = 0, opens: bool = False) -> Exi
     from testkit.screenshots.review.server import ReviewServer
 
     waiting = sum(shot.can_be_approved for shot in read_shots(folder))
-    with ReviewServer(folder, port, told=lambda path: say(f"approved  {visible(str(path))}")) as server:
+    with ReviewServer(folder, port, told=lambda path: say(f"approved  {_shown(path)}")) as server:
         say(f"{_count(waiting, 'screenshot')} to review at\n\n    {server.address}\n\nCtrl-C ends this.")
         try:
             if opens:
@@ -170,9 +177,8 @@ def review(folder: Path, say: Say, *, port: int = 0, opens: bool = False) -> Exi
     return ExitStatus.PASSED
 
 
-def _from_here(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def _shown(path: Path) -> str:
+    return visible(options.from_base(path))
 
 
 def _count(number: int, what: str) -> str:

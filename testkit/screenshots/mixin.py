@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from testkit.screenshots import options
 from testkit.screenshots.errors import ScreenshotError
@@ -13,10 +13,11 @@ from testkit.screenshots.testcase import BrowserMixin
 from testkit.screenshots.viewports import DEFAULT, Breakpoint, read_breakpoints
 
 if TYPE_CHECKING:
-    from testkit.screenshots.assertion import Rules, Shot, Target, View
+    from testkit.screenshots.assertion import Approved, Rules
     from testkit.screenshots.baselines import Baselines
+    from testkit.screenshots.compare import Tolerance
     from testkit.screenshots.results import Result
-    from testkit.screenshots.settle import WaitFor
+    from testkit.screenshots.view import Look, Shot, Target, View
 
 __unittest = True
 __tracebackhide__ = True  # pytest's name for it
@@ -41,30 +42,46 @@ class ScreenshotMixin(BrowserMixin):
             platform_name(capabilities.get("platformName", "")),
         )
 
-    def _rules(self, **tolerance: Any) -> Rules:
-        from testkit.screenshots.assertion import Rules
+    def _asked(
+        self, target: Target, threshold: float, look: Look, *, full_page: bool = True, timeout: float | None = None
+    ) -> tuple[View, Rules]:
+        """Return what an assertion is to look at, and how it judges that."""
         from testkit.screenshots.compare import Tolerance
+        from testkit.screenshots.view import View, parts_of
+
+        wait = options.current().screenshot_timeout if timeout is None else timeout
+        ready, tolerated = parts_of(look)
+        return View(target, full_page, timeout=wait, **ready), self._rules(Tolerance(threshold, **tolerated).checked())
+
+    def _rules(self, tolerance: Tolerance) -> Rules:
+        from testkit.screenshots.assertion import Rules
 
         wanted = options.current()
         if self.missing_baselines not in ("", "write", "fail"):
             raise ScreenshotError(f"missing_baselines is {self.missing_baselines!r}: give 'write' or 'fail'")
         writes = self.missing_baselines == "write" if self.missing_baselines else wanted.writes_missing
-        return Rules(Tolerance(**tolerance).checked(), self.save_baseline or wanted.with_save_baseline, writes)
+        return Rules(tolerance, self.save_baseline or wanted.with_save_baseline, writes)
 
     def _judge_view(
-        self, view: View, name: str, label: str, rules: Rules, prepare: Callable[[], None] = lambda: None
+        self,
+        view: View,
+        name: str,
+        label: str,
+        rules: Rules,
+        prepare: Callable[[], None] = lambda: None,
+        baselines: Approved | None = None,
     ) -> Result:
-        """Compare what ``view`` shows, once ``prepare`` was called, with its baseline."""
+        """Compare what ``view`` shows, once ``prepare`` was called, with its baseline, which is where others are."""
         from selenium.common.exceptions import WebDriverException
 
         from testkit.screenshots.assertion import Judge
         from testkit.screenshots.browsers import is_dead
-        from testkit.screenshots.settle import settled
+        from testkit.screenshots.settle import settle
 
-        judge = Judge(self._baselines(), rules, self.id())
+        judge = Judge(baselines or self._baselines(), rules, self.id())
         try:
             prepare()
-            with settled(self.driver, hide=view.hide, style=view.style, wait_for=view.wait_for, timeout=view.timeout):
+            with settle(self.driver, hide=view.hide, style=view.style, wait_for=view.wait_for, timeout=view.timeout):
                 return judge.judge(name, label, lambda: self._shoot(view))
         except (ScreenshotError, WebDriverException, OSError) as error:
             if is_dead(error):
@@ -72,19 +89,20 @@ class ScreenshotMixin(BrowserMixin):
             return judge.failed(name, label, error)  # the other breakpoints are for the same message
 
     def _shoot(self, view: View) -> Shot:
-        from testkit.screenshots.assertion import shoot
+        from testkit.screenshots.view import shoot
 
         return shoot(self.driver, view)
 
     def _fail_for(self, found: Sequence[Result]) -> None:
         """Fail the test for what is not as it should be, if anything; errors of the page are named with it."""
         from testkit.screenshots.assertion import fail_for
+        from testkit.screenshots.pageerrors import describe
 
         try:
             fail_for(found, len(found))
         except AssertionError as error:
             if errors := self._page_errors():
-                error.args = (f"{error}\n\n{self._describe_page_errors(errors)}",)
+                error.args = (f"{error}\n\n{describe(errors)}",)
             raise
 
 
@@ -108,18 +126,11 @@ class ResponsiveScreenshotMixin(ScreenshotMixin):
         name: str,
         *,
         threshold: float = 0.0,
-        max_diff_pixels: int = 0,
-        max_diff_ratio: float = 0.0,
-        colour: float = 0.0,
-        ignore_antialiasing: bool = False,
-        hide: Sequence[str] = (),
-        ignore: Sequence[Target] = (),
-        style: str = "",
-        wait_for: WaitFor = None,
         full_page: bool = True,
         reload: bool = False,
         sizes: Sequence[Any] = (),
         timeout: float | None = None,
+        **look: Unpack[Look],
     ) -> None:
         """Compare ``target`` with its baselines at every breakpoint, and fail once for all that differ.
 
@@ -127,34 +138,17 @@ class ResponsiveScreenshotMixin(ScreenshotMixin):
             target: ``"html"`` or None for the whole page; a CSS selector, ``(By.…, value)``, an element or a ``Clip``.
             name: of the baselines: ``home`` is ``<folder>/<browser>-<platform>/home_1024.png`` and so on.
             threshold: how much may differ, in Needle's measure.
-            max_diff_pixels: how many pixels may differ.
-            max_diff_ratio: which part of the pixels may differ, from 0 to below 1.
-            colour: how far a pixel's colour may be off, from 0 to below 1.
-            ignore_antialiasing: whether smoothed edges may differ.
-            hide: CSS selectors of what is not to be seen.
-            ignore: selectors, elements or clips of what is not compared.
-            style: further CSS for the page.
-            wait_for: a CSS selector of what must be seen first, or a function of the driver that must return something true.
             full_page: False for what fits into the window.
             reload: whether to load the page anew at each breakpoint; it is where the locale or time zone changes.
             sizes: breakpoints in the place of those of the class.
             timeout: seconds for the page to come to rest, in the place of the option.
+            look: what of :class:`~testkit.screenshots.view.Look` is wanted: ``hide=".advertisement"``.
 
         Raises:
             AssertionError: a screenshot differs from its baseline, has none and is not to become one, or cannot be taken.
             ScreenshotError: a breakpoint or what is tolerated is none.
         """
-        from testkit.screenshots.assertion import View
-
-        wait = options.current().screenshot_timeout if timeout is None else timeout
-        view = View(target, full_page, listed(hide), listed(ignore), style, wait_for, wait)
-        rules = self._rules(
-            threshold=threshold,
-            max_diff_pixels=max_diff_pixels,
-            max_diff_ratio=max_diff_ratio,
-            colour=colour,
-            ignore_antialiasing=ignore_antialiasing,
-        )
+        view, rules = self._asked(target, threshold, look, full_page=full_page, timeout=timeout)
         found = []
         with self._viewport_restored():
             for breakpoint in self._breakpoints(sizes):
@@ -193,22 +187,3 @@ class ResponsiveScreenshotMixin(ScreenshotMixin):
         if reload or breakpoint.at_load != (before.at_load if before else ("", "")):
             with speaking(self.driver):
                 self.driver.refresh()
-
-
-def listed(given: Any) -> Sequence[Any]:
-    """Return a list of what may be one thing."""
-    return given if isinstance(given, list) or (type(given) is tuple and not _is_locator(given)) else [given]
-
-
-def _is_locator(given: tuple[Any, ...]) -> bool:
-    """Return whether a tuple is Selenium's ``(By.…, value)`` rather than several things."""
-    return len(given) == 2 and given[0] in (
-        "id",
-        "xpath",
-        "link text",
-        "partial link text",
-        "name",
-        "tag name",
-        "class name",
-        "css selector",
-    )

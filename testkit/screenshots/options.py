@@ -211,8 +211,17 @@ def _settings() -> list[Source]:
 
 @functools.cache
 def base_folder() -> Path:
-    """Return the folder in which the run began, as far as this process knows; a test may go to another."""
+    """Return the folder in which the run began, as far as this process knows; a test may go to another.
+
+    Baselines and results are there, and what is noted of their paths begins there.
+    """
     return Path.cwd()
+
+
+def from_base(path: str | Path) -> str:
+    """Return ``path`` from the base folder on, with ``/`` on all systems, if it lies below; else as it is."""
+    relative = os.path.relpath(base_folder() / path, base_folder())
+    return str(path) if relative.startswith("..") else relative.replace(os.sep, "/")
 
 
 @functools.cache

@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from testkit.screenshots.browsers import despite_alerts, name_of, speaking
+from testkit.screenshots.browsers import despite_alerts, kind_of, name_of, speaking
+from testkit.screenshots.browsers.log import PageError, status_error
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
 
+    from testkit.screenshots.requests import Requests
 
-class PageError(NamedTuple):
-    """One thing that went wrong in a page."""
+__all__ = ["PageError", "allowed_not", "collect", "describe", "with_those_of_server"]
 
-    kind: str
-    """``exception``, ``console``, ``server`` (5xx) or ``file`` (a part of the page that did not come)."""
-    message: str
-    url: str = ""
-
-
-_LOADING = re.compile(r"(?P<url>\S+) - Failed to load resource: (?P<reason>.*)", re.DOTALL)
-_STATUS = re.compile(r"status of (\d{3})")
-_SOURCE = re.compile(r"(?P<url>\S+) (?P<line>\d+(?::\d+)?) (?P<text>.*)", re.DOTALL)
 _ASKED = """
 const noted = window[Symbol.for("testkit.watch")]?.asked ?? [];
 return performance.getEntriesByType("resource")
   .filter((entry) => ["fetch", "xmlhttprequest", "beacon"].includes(entry.initiatorType)).map((entry) => entry.name)
   .concat([...noted]);
 """
-_STATUSES = """
-const TOLD = Symbol.for("testkit.told");
-const told = (window[TOLD] ??= new Set());
-const page = performance.getEntriesByType("navigation")[0];
-const parts = performance.getEntriesByType("resource")
-  .filter((entry) => !["fetch", "xmlhttprequest", "beacon"].includes(entry.initiatorType));
-const found = [];
-for (const [entry, limit] of [[page, 500], ...parts.map((part) => [part, 400])])
-  if (entry && entry.responseStatus >= limit && !told.has(entry.name)) {
-    told.add(entry.name);
-    found.push([entry.name, entry.responseStatus]);
-  }
-return found;
-"""
+_FAVICON = "/favicon.ico"
 _CHROMIUM = ("chromium", "chrome", "edge")
 
 
@@ -54,7 +34,7 @@ def collect(driver: WebDriver, server: str = "") -> list[PageError]:
     page from its own site that did not come: style sheets, scripts, images, fonts. A favicon that is missing is none,
     nor is the status 404 of a page itself, or of what a script of the present page asks for: they may be what is tested.
 
-    Firefox and WebKit tell their drivers of the statuses only, and only of the present page.
+    Firefox tells of the statuses of the present page only, and WebKit's driver of nothing; the live server knows more.
 
     Args:
         driver: of the browser.
@@ -64,35 +44,12 @@ def collect(driver: WebDriver, server: str = "") -> list[PageError]:
         BrowserDied: the browser is gone.
     """
     with speaking(driver):
-        if name_of(driver) not in _CHROMIUM:
-            statuses = despite_alerts(lambda: driver.execute_script(_STATUSES))
-            found = [_status_error(url, status) for url, status in statuses]
-        else:
-            log = driver.execute("getLog", {"type": "browser"})["value"]
-            found = [_read(entry) for entry in log if entry["level"] == "SEVERE"]
+        found = despite_alerts(lambda: kind_of(driver).page_errors(driver))
         files = [error for error in found if error.kind == "file"]
         if not files:
             return found
         harmless = despite_alerts(lambda: _harmless(driver, files, urlsplit(server)))
         return [error for error in found if error not in harmless]
-
-
-def _read(entry: dict[str, Any]) -> PageError:
-    """Return what an entry of Chromium's log tells."""
-    message = str(entry["message"])
-    if match := _LOADING.fullmatch(message):
-        status = _STATUS.search(match["reason"])
-        return _status_error(match["url"], int(status[1]) if status else 0, match["reason"])
-    kind = "console" if entry.get("source") == "console-api" else "exception"
-    if match := _SOURCE.fullmatch(message):
-        return PageError(kind, match["text"], f"{match['url']}:{match['line']}")
-    return PageError(kind, message)
-
-
-def _status_error(url: str, status: int, reason: str = "") -> PageError:
-    if status >= 500:
-        return PageError("server", f"the server answered with the status {status}", url)
-    return PageError("file", f"it did not load: {f'status {status}' if status else reason}", url)
 
 
 def _harmless(driver: WebDriver, files: list[PageError], server: SplitResult) -> list[PageError]:
@@ -111,8 +68,50 @@ def _harmless(driver: WebDriver, files: list[PageError], server: SplitResult) ->
 
 def _is_foreign(url: SplitResult, page: SplitResult, server: SplitResult) -> bool:
     """Return whether ``url`` is a favicon, or another site's than ``page`` (if that is a site's at all) and ``server``."""
-    if url.path == "/favicon.ico":
+    if url.path == _FAVICON:
         return True
     if server.port and (url.scheme, url.port) == (server.scheme, server.port):
         return False  # by whatever name of this machine
     return page.scheme in ("http", "https") and (url.scheme, url.netloc) != (page.scheme, page.netloc)
+
+
+def with_those_of_server(
+    driver: WebDriver, errors: Iterable[PageError], requests: Requests, server: str
+) -> list[PageError]:
+    """Return ``errors``, and what ``requests`` of the live server at the URL ``server`` came to since the last call.
+
+    That is its exceptions, also those that no page has told of; and, for browsers that do not tell of all statuses, these.
+    """
+    found, refusals = list(errors), requests.take_refusals()
+    told = {urlsplit(error.url)[2:4] for error in found}
+    for path, status in refusals if name_of(driver) not in _CHROMIUM else ():
+        url = urlsplit(path)
+        if url[2:4] not in told and url.path != _FAVICON:
+            found.append(status_error(f"{server}{path}", status))
+    for failure in requests.take_failures():
+        raised = f"\n{failure.method} {failure.path} raised\n{failure.error}\n"
+        for place, error in enumerate(found):
+            if error.kind == "server" and error.url.endswith(failure.path) and "\n" not in error.message:
+                found[place] = error._replace(message=f"{error.message}{raised}")
+                break
+        else:
+            message = f"the server answered with the status 500{raised}"
+            found.append(PageError("server", message, f"{server}{failure.path}"))
+    return found
+
+
+def allowed_not(errors: Iterable[PageError], patterns: Iterable[str]) -> list[PageError]:
+    """Return those of ``errors`` in whose message and URL none of ``patterns`` (regular expressions) is found."""
+    allowed = [re.compile(pattern) for pattern in patterns]
+    return [error for error in errors if not any(pattern.search(f"{error.message} {error.url}") for pattern in allowed)]
+
+
+def describe(errors: Sequence[PageError]) -> str:
+    """Return the text that fails a test for ``errors``; empty if there are none."""
+    if not errors:
+        return ""
+    lines = [f"{len(errors)} error{'s' * (len(errors) > 1)} in the page (allowed_page_errors names those that may be):"]
+    for error in errors:
+        first, end, more = error.message.partition("\n")
+        lines.append(f"  {error.kind}: {first}{f' ({error.url})' * bool(error.url)}{end}{more}")
+    return "\n".join(lines)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from testkit.core.paths import path_below, replacing
+from testkit.screenshots import options
 from testkit.screenshots.errors import ScreenshotError
 
 RUN = "TESTKIT_SCREENSHOT_RUN"
@@ -56,7 +58,7 @@ class Result(NamedTuple):
     """The id of the test, if it is known."""
     message: str = ""
     baseline: str = ""
-    """The file of the baseline, from the working directory if it lies there; with ``/`` on all systems."""
+    """The file of the baseline, from the base folder if it lies there; with ``/`` on all systems."""
     new: str = ""
     """The new image; like ``before`` (the baseline as it was) and ``diff`` from the folder of the results."""
     before: str = ""
@@ -75,8 +77,8 @@ class Result(NamedTuple):
 
 
 def folder() -> Path:
-    """Return the folder of the results."""
-    return FOLDER.absolute()
+    """Return the folder of the results, which is where the run began: tests go to other folders."""
+    return options.base_folder() / FOLDER
 
 
 def begin() -> None:
@@ -109,6 +111,35 @@ def add(result: Result, *, new: bytes = b"", before: bytes = b"", diff: bytes = 
     Raises:
         ScreenshotError: they cannot be written.
     """
+    return _store(result._replace(at=time.time()), new=new, before=before, diff=diff)
+
+
+def adopt(result: Result, place: Path) -> Result:
+    """Keep a result of another run, whose folder is ``place``, as one of this; images that it lacks are left out.
+
+    Raises:
+        ScreenshotError: it cannot be written.
+    """
+    paths = {kind: image_in(place, getattr(result, kind)) for kind in ("new", "before", "diff")}
+    return _store(result, **{kind: b"" if path is None else path.read_bytes() for kind, path in paths.items()})
+
+
+def image_in(place: Path, image: str) -> Path | None:
+    """Return the file of an image that a result in the folder ``place`` names, if there is one.
+
+    What is not in that folder (results may come from another machine) is none.
+    """
+    real = _real(place)
+    path = os.path.realpath(os.path.join(real, image))
+    return Path(path) if image and path.startswith(real + os.sep) and os.path.isfile(path) else None
+
+
+@functools.lru_cache(maxsize=8)
+def _real(place: Path) -> str:
+    return os.path.realpath(place)
+
+
+def _store(result: Result, *, new: bytes, before: bytes, diff: bytes) -> Result:
     begin()
     place = folder()
     try:
@@ -116,7 +147,6 @@ def add(result: Result, *, new: bytes = b"", before: bytes = b"", diff: bytes = 
             new=_keep(place, result, "new", new),
             before=_keep(place, result, "before", before),
             diff=_keep(place, result, "diff", diff),
-            at=time.time(),
         )
         _append(path_below(place / _LINES, f"{os.getpid()}.jsonl"), json.dumps(result._asdict()))
     except OSError as error:
@@ -124,16 +154,15 @@ def add(result: Result, *, new: bytes = b"", before: bytes = b"", diff: bytes = 
     return result
 
 
-def read(folder: Path | None = None) -> list[Result]:
-    """Return the results of the last run in the order of their time; of one that was repeated (a retry), the last.
+def read(place: Path | None = None) -> list[Result]:
+    """Return the results of the run in the folder ``place``, in the order of their time; of one that was repeated, the last.
 
     A baseline that was written by the first attempt stays new, though a later one found it.
 
     The last line of a killed process may be cut off; such a line is passed over.
     """
     found: list[Result] = []
-    place = FOLDER.absolute() if folder is None else folder
-    for path in sorted((place / _LINES).glob("*.jsonl")):
+    for path in sorted(((place or folder()) / _LINES).glob("*.jsonl")):
         with open(path, "rb") as lines:
             found += filter(None, map(_decode, lines))
     latest: dict[tuple[str, ...], Result] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -43,8 +43,8 @@ def settle(
     wait_for: WaitFor = None,
     background: Sequence[str] = (),
     timeout: float = 10.0,
-) -> None:
-    """Bring the page to rest; what an earlier call has changed is undone first.
+) -> AbstractContextManager[None]:
+    """Bring the page to rest, and return what undoes that at the end of a ``with``; an earlier call is undone first.
 
     Lazy images are loaded; images, fonts, style sheets, requests and short timers are awaited; animations that end
     are at their end, others at their beginning; the caret is hidden.
@@ -79,6 +79,15 @@ def settle(
             f"the page did not come to rest within {timeout:g} s: {'; '.join(pending[:_SHOWN])}{more}. "
             "A longer time is given by the option screenshot_timeout"
         )
+    return _unsettled_after(driver)
+
+
+@contextmanager
+def _unsettled_after(driver: WebDriver) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        unsettle(driver)
 
 
 def _await(driver: WebDriver, condition: Callable[[WebDriver], object], timeout: float) -> None:
@@ -128,24 +137,6 @@ def unsettle(driver: WebDriver) -> None:
         state.is_settled = False
         with speaking(driver):
             driver.execute_script("window[Symbol.for('testkit.undo')]?.()")
-
-
-@contextmanager
-def settled(
-    driver: WebDriver,
-    *,
-    hide: Sequence[str] = (),
-    style: str = "",
-    wait_for: WaitFor = None,
-    background: Sequence[str] = (),
-    timeout: float = 10.0,
-) -> Iterator[None]:
-    """:func:`settle` for the block; :func:`unsettle` after it."""
-    settle(driver, hide=hide, style=style, wait_for=wait_for, background=background, timeout=timeout)
-    try:
-        yield
-    finally:
-        unsettle(driver)
 
 
 def watch(driver: WebDriver) -> None:

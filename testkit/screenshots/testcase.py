@@ -5,14 +5,11 @@ Selenium is imported when a class is set up, not before.
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from testkit.core.current import current, record_property
 from testkit.screenshots import options
-from testkit.screenshots.attempts import FirstAttempt, LastAttempt
+from testkit.screenshots.attempts import SecondChance
 from testkit.screenshots.optin import OptIn, browsers
 
 if TYPE_CHECKING:
@@ -29,7 +26,7 @@ else:
 __unittest = True
 
 
-class BrowserMixin(OptIn, _Base):
+class BrowserMixin(SecondChance, OptIn, _Base):
     """For test cases whose tests need a browser, at ``self.driver``.
 
     Each test begins with a fresh context: no cookies, no storage, an empty page. What goes wrong in a page fails the
@@ -92,7 +89,10 @@ class BrowserMixin(OptIn, _Base):
 
     @classmethod
     def _open_browser(cls) -> None:
+        from testkit.screenshots.browsers import say_what_is_unseen
+
         cls.driver = cls.get_web_driver()
+        say_what_is_unseen(cls.driver)
         if cls._is_own():
             cls.addClassCleanup(cls._quit, cls.driver)
         else:
@@ -102,13 +102,9 @@ class BrowserMixin(OptIn, _Base):
     @classmethod
     def _freshen(cls) -> None:
         """Give the browser a fresh context; or have another one, should it die of that."""
-        from testkit.screenshots.browsers import BrowserDied, discard, fresh
+        from testkit.screenshots.browsers import renewed
 
-        try:
-            fresh(cls.driver)
-        except BrowserDied:
-            discard(cls.driver)
-            cls.driver = cls.get_web_driver()
+        cls.driver = renewed(cls.driver, cls.get_web_driver)
 
     @classmethod
     def _is_own(cls) -> bool:
@@ -121,50 +117,6 @@ class BrowserMixin(OptIn, _Base):
         discard(driver)
 
     # One test
-
-    def run(self, result: Any = None) -> Any:
-        if result is None or type(self).__unittest_skip__:
-            return super().run(result)
-        first = FirstAttempt(result, self._is_death)
-        super().run(first)  # type: ignore[arg-type]
-        if first.death is None:
-            return result
-        try:
-            self._begin_again(first.death)
-        except Exception:
-            result.addError(self, sys.exc_info())
-            result.stopTest(self)
-        else:
-            super().run(LastAttempt(result))  # type: ignore[arg-type]
-        return result
-
-    def _is_death(self, error: BaseException) -> bool:
-        """Return whether the browser has died of which ``error`` tells; that may be of another connection."""
-        from selenium.common.exceptions import WebDriverException
-
-        from testkit.screenshots.browsers import BrowserDied, answers, is_dead
-
-        if not is_dead(error):
-            return False
-        return isinstance(error, BrowserDied | WebDriverException) or not answers(self.driver)
-
-    def _begin_again(self, death: BaseException) -> None:
-        """Start another browser, and have the database as it was when the test began."""
-        from testkit.screenshots.assertion import MEASURE
-        from testkit.screenshots.browsers import discard
-
-        reason = str(death).partition("\n")[0]
-        if (notes := current()) is not None:  # what the first attempt came to is not what the test does
-            notes.measures.pop(MEASURE, None)
-            notes.attachments.clear()
-        record_property("browser_restarted", reason)
-        print(f"testkit: the browser died ({reason}): the test begins again, in another one", file=sys.stderr)
-        cls = type(self)
-        discard(cls.driver)
-        cls._open_browser()
-        if hasattr(self, "_pre_setup"):  # Django's
-            self._post_teardown()
-            self._pre_setup()
 
     def _callSetUp(self) -> None:
         if hasattr(self, "server_thread_class"):
@@ -189,6 +141,7 @@ class BrowserMixin(OptIn, _Base):
         self._collect_page_errors()
         if (requests := self._requests()) is not None:
             requests.take_failures()
+            requests.take_refusals()
 
     def _freeze(self) -> None:
         at = self.freeze_time if self.freeze_time is not None else options.current().freeze_time
@@ -201,6 +154,7 @@ class BrowserMixin(OptIn, _Base):
     def _end_in_browser(self) -> None:
         """Leave the page, wait for its requests, and fail the test for what went wrong in it."""
         from testkit.screenshots.browsers import despite_alerts
+        from testkit.screenshots.pageerrors import describe
 
         cls = type(self)
         try:
@@ -209,8 +163,8 @@ class BrowserMixin(OptIn, _Base):
                 despite_alerts(lambda: cls.driver.get("about:blank"))
         finally:
             hanging = self._close_requests()
-        errors += self._allowed_not(self._with_failures([]))  # of requests that the page has not waited for
-        told = [text for text in (self._describe_page_errors(errors) if errors else "", hanging) if text]
+        errors += self._not_allowed([])  # of requests that the page has not waited for
+        told = [text for text in (describe(errors), hanging) if text]
         if told:
             raise AssertionError("\n\n".join(told))
 
@@ -222,7 +176,7 @@ class BrowserMixin(OptIn, _Base):
 
     def _close_requests(self) -> str:
         """Wait for requests to end, and return what there is to say of those that do not."""
-        from testkit.screenshots.liveserver import RequestsHang
+        from testkit.screenshots.requests import RequestsHang
 
         try:
             if (requests := self._requests()) is not None:
@@ -240,7 +194,7 @@ class BrowserMixin(OptIn, _Base):
 
     def _post_teardown(self) -> None:
         """Django's, around the test; what clears up after the class may make requests again."""
-        super()._post_teardown()  # type: ignore[misc]
+        super()._post_teardown()
         self._open_requests()
 
     # What went wrong in pages
@@ -256,36 +210,12 @@ class BrowserMixin(OptIn, _Base):
 
     def _page_errors(self) -> list[PageError]:
         """Return what went wrong in pages since the last call, but for what is allowed."""
-        return self._allowed_not(self._with_failures(self._collect_page_errors()))
+        return self._not_allowed(self._collect_page_errors())
 
-    def _allowed_not(self, errors: list[PageError]) -> list[PageError]:
-        allowed = [re.compile(pattern) for pattern in self.allowed_page_errors]
-        return [
-            error for error in errors if not any(pattern.search(f"{error.message} {error.url}") for pattern in allowed)
-        ]
+    def _not_allowed(self, errors: Sequence[PageError]) -> list[PageError]:
+        """Return ``errors``, with those that the live server knows of, but for what is allowed."""
+        from testkit.screenshots.pageerrors import allowed_not, with_those_of_server
 
-    def _with_failures(self, errors: list[PageError]) -> list[PageError]:
-        """Return ``errors`` with the exceptions of the live server, also those that no page has told of."""
-        requests = self._requests()
-        failures = [] if requests is None else requests.take_failures()
-        for failure in failures:
-            raised = f"\n{failure.method} {failure.path} raised\n{failure.error}\n"
-            for place, error in enumerate(errors):
-                if error.kind == "server" and error.url.endswith(failure.path) and "\n" not in error.message:
-                    errors[place] = error._replace(message=f"{error.message}{raised}")
-                    break
-            else:
-                from testkit.screenshots.pageerrors import PageError
-
-                message = f"the server answered with the status 500{raised}"
-                errors.append(PageError("server", message, f"{self._server()}{failure.path}"))
-        return errors
-
-    def _describe_page_errors(self, errors: Sequence[PageError]) -> str:
-        lines = [
-            f"{len(errors)} error{'s' * (len(errors) > 1)} in the page (allowed_page_errors names those that may be):"
-        ]
-        for error in errors:
-            first, end, more = error.message.partition("\n")
-            lines.append(f"  {error.kind}: {first}{f' ({error.url})' * bool(error.url)}{end}{more}")
-        return "\n".join(lines)
+        if (requests := self._requests()) is not None:
+            errors = with_those_of_server(self.driver, errors, requests, self._server())
+        return allowed_not(errors, self.allowed_page_errors)

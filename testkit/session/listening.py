@@ -104,7 +104,7 @@ class Listening:
         if self._options[RouteOptions].has_routes:
             self._routes = self._routes_listener(measured, is_part=not remembers)
             self._bus.subscribe(self._routes)
-        if self._options[ScreenshotOptions].with_needle and not self._host.parts:
+        if self._options[ScreenshotOptions].with_needle or self._host.parts:
             self._bus.subscribe(self._screenshots_listener(measured, in_browser, is_part=not remembers))
         xunit = self._options[XunitOptions]
         if xunit.with_xunit:
@@ -157,8 +157,10 @@ class Listening:
             measured,
             self.reports,
             tests,
-            is_whole=self.is_whole and not is_part,
-            limited=sizes if sizes.startswith(("--", "TESTKIT_")) else "",
+            is_whole=self.is_whole,
+            limited=sizes if sizes.startswith(("--", "TESTKIT_")) and not self._host.parts else "",
+            is_part=is_part,
+            parts=self._host.parts,
         )
 
     def _routes_listener(self, measured: Measured, *, is_part: bool) -> RoutesListener:

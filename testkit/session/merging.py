@@ -7,7 +7,6 @@ run writes, a merge writes too, and in the same way.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
 from collections.abc import Mapping, Sequence
@@ -29,13 +28,14 @@ from testkit.core.events import (
     TestStarted,
 )
 from testkit.core.options import Options, Source, add_arguments, declared, from_command_line, from_environment, resolve
-from testkit.core.paths import path_below
 from testkit.coverage.options import CoverageOptions
+from testkit.listeners import screenshots
 from testkit.listeners.console import ConsoleOptions
 from testkit.selection.shards import Shard, ShardOptions
 from testkit.session.aftermath import RecordedRun, completed, find_run
 from testkit.session.aftermath.completion import PROCESS_DIED
 from testkit.session.host import Host
+from testkit.session.joining import brought, join_screenshots
 from testkit.session.manifest import NAME, Manifest, is_manifest, read_manifest
 from testkit.session.options import GROUPS, REPORTS, RunOptions
 from testkit.session.proof import Placed, ids_in_order, problems_of, twins_of
@@ -208,6 +208,8 @@ class MergedRun(Telling):
         self._shards = shards
         self._ends: dict[Shard, RunFinished] = {}
         self._bad_fixtures: dict[tuple[str, str], Shard] = {}
+        self._screenshots: Mapping[Shard, int] = {}
+        """How many screenshots came with each shard."""
 
     def replay(self) -> None:
         """Publish the facts of the shards as those of one run, from RunStarted to RunFinished."""
@@ -218,6 +220,7 @@ class MergedRun(Telling):
             # Django takes a class once, however many files import it; a shard cannot know what the others import.
             self.notice(f"{class_id} ran on shards {', '.join(map(str, runners))}, which import it: it counts once")
         kept = _chosen(shards, twins)
+        self._screenshots = join_screenshots(shards, kept)
         self.listen(is_parallel=False)
         self._bus.publish(_joined_start(self.run_id, shards, ids_in_order(manifests, kept)))
         for shard in shards:
@@ -233,16 +236,29 @@ class MergedRun(Telling):
             return
         if isinstance(fact, RunStarted) or (isinstance(fact, RunMeasured) and fact.section in _OWN_SECTIONS):
             return
+        if isinstance(fact, RunMeasured) and fact.section == screenshots.SECTION:
+            if self._misses_screenshots(fact, shard):
+                return
+            fact = fact._replace(data=screenshots.told_of_part(fact.data))
         if kept.get(_class_of(fact), shard.shard) != shard.shard or self._is_told(fact, shard.shard):
             return
         if isinstance(fact, TestFinished) and fact.attachments:
-            fact = fact._replace(attachments=tuple(_brought(path, shard) for path in fact.attachments))
+            fact = fact._replace(attachments=tuple(brought(path, shard) for path in fact.attachments))
         worker = getattr(fact, "worker", None)
         if worker is not None:
             # Workers of different shards have the same names.
             name = f"{shard.shard.number}.{worker}" if worker else str(shard.shard.number)
             fact = cast(Fact, cast(Any, fact)._replace(worker=name))
         self._bus.publish(fact)
+
+    def _misses_screenshots(self, told: RunMeasured, shard: ShardReports) -> bool:
+        """Return whether ``shard`` took screenshots that did not come with its reports, and say so."""
+        if self._screenshots[shard.shard] or not screenshots.counted(told.data):
+            return False
+        self.notice(
+            f"the screenshots of shard {shard.shard} are not reviewed: {shard.folder} has none; keep all of {REPORTS}/"
+        )
+        return True
 
     def _is_told(self, fact: Fact, shard: Shard) -> bool:
         """Return whether ``fact`` is of a fixture that failed on another shard already: one run has it once."""
@@ -305,19 +321,3 @@ def _joined_start(run: str, shards: Sequence[ShardReports], ids: tuple[str, ...]
     hosts = {shard.started.hostname for shard in shards}
     hostname = first.hostname if len(hosts) == 1 else ""
     return first._replace(run=run, ids=ids, hostname=hostname, directory=os.getcwd())
-
-
-def _brought(attachment: str, shard: ShardReports) -> str:
-    """Copy an attachment from the reports of ``shard`` into the joined ones, and return its path there.
-
-    One that did not come with the reports keeps its path.
-    """
-    inside = os.path.relpath(os.path.join(shard.manifest.directory, attachment), shard.manifest.directory)
-    below = Path(inside).parts[1:] if Path(inside).parts[:1] == REPORTS.parts else ()
-    source = shard.folder.joinpath(*below)
-    if not below or ".." in below or not source.is_file():
-        return attachment
-    target = path_below(REPORTS, f"shard-{shard.shard.number}", *below)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
-    return str(target)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from testkit.screenshots import browsers
-from tests.screenshots.web import Web, serving
+from tests.screenshots.web import Web, leased, serving
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
@@ -33,4 +33,4 @@ def settings(chromium: Chromium) -> Iterator[browsers.Settings]:
 @pytest.fixture
 def driver(settings: browsers.Settings) -> WebDriver:
     """This process's browser, with a fresh context."""
-    return browsers.lease(settings)
+    return leased(settings)

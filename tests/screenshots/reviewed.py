@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from PIL import Image, ImageDraw
 
-from testkit.screenshots import results
+from testkit.screenshots import options, results
 from testkit.screenshots.compare import compare_and_draw
 from testkit.screenshots.results import Result, State
 
@@ -78,8 +78,9 @@ def _baseline(name: str, label: str, browser: str) -> str:
 
 
 def begin(folder: Path, patch: pytest.MonkeyPatch) -> Run:
-    """Begin a run in ``folder``, which becomes the working directory."""
+    """Begin a run in ``folder``, which becomes the working directory, and the one of this process's runs."""
     patch.chdir(folder)
+    patch.setattr(options, "base_folder", lambda: folder)
     patch.setenv(results.RUN, uuid.uuid4().hex)
     return Run(folder)
 

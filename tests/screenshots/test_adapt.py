@@ -133,13 +133,19 @@ def test_spawned_workers_tell_the_same(suite):
 
 
 def test_other_runners_need_one_line(suite):
-    """With ``adapt()`` in the settings the suite runs under Django's own runner, and is skipped where nobody asks for it."""
+    """With ``adapt()`` in the settings the suite runs under Django's own runner, and is skipped where nobody asks for it.
+
+    It finds its baselines in the folder that the option names.
+    """
     suite.project.settings("import testkit.screenshots.needle\ntestkit.screenshots.needle.adapt()")
     skipped = suite.project.run("-v2", front="stock")
     assert skipped.returncode == 0
     assert skipped.stderr.count(HINT) == 4
     label = "shop.tests.test_old.OldTest.test_element"
-    ran = suite.project.run(label, front="stock", RUN_NEEDLE_TESTS="1", NEEDLE_BROWSER="chromium")
+    place = suite.project.folder / "looks"
+    (suite.project.folder / "screenshots/baseline").rename(place)
+    environment = {"RUN_NEEDLE_TESTS": "1", "NEEDLE_BROWSER": "chromium", "TESTKIT_BASELINES": "looks"}
+    ran = suite.project.run(label, front="stock", **environment)
     assert ran.returncode == 0, ran.stderr
     assert "OK" in ran.stderr
 

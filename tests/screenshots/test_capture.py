@@ -9,10 +9,10 @@ import pytest
 from PIL import Image, ImageChops
 
 from testkit.screenshots import browsers
-from testkit.screenshots.assertion import View, shoot
 from testkit.screenshots.browsers import chromium
 from testkit.screenshots.capture import Clip, capture, rect, set_viewport
 from testkit.screenshots.errors import ScreenshotError
+from testkit.screenshots.view import View, shoot
 from testkit.screenshots.viewports import DEFAULT, Breakpoint
 from tests.screenshots.web import Web
 

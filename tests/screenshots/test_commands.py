@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from testkit.screenshots import commands
+from testkit.screenshots import commands, results
 from testkit.screenshots.errors import ScreenshotError
-from testkit.screenshots.results import State
+from testkit.screenshots.results import Result, State
 from testkit.screenshots.review.shots import read_shots
 from testkit.screenshots.review.wholeness import conclude
 from testkit.session.screenshots import screenshots
@@ -92,7 +92,7 @@ def test_results_of_elsewhere_cannot_write_elsewhere(run, tmp_path, monkeypatch,
     project = tmp_path / "elsewhere" / "project"
     (project / "screenshots" / "baseline").mkdir(parents=True)
     (project / "screenshots" / "baseline" / "chromium-linux").symlink_to(tmp_path)
-    monkeypatch.chdir(project)
+    begin(project, monkeypatch)
     for target in ("../../secret.png", str(secret), "screenshots/x/../../../../secret.png", "manage.py", place):
         lines.write_text(good.replace(place, target))
         with pytest.raises(ScreenshotError, match="1 screenshot not approved"):
@@ -196,6 +196,21 @@ def test_prune_lists_orphans_and_then_removes_them(run, said):
     assert not run.baseline("old/deep/page", "320").parent.parent.exists()
     assert all(path.exists() for path in others)
     assert run.baseline("home", "320").exists()
+
+
+def test_prune_knows_the_layout_of_needle(run, said):
+    """Where baselines lie in the folder itself, as suites of Needle have them, those that nobody asked for are orphans."""
+    place = run.folder / "screenshots/baseline"
+    run.add("home", "320", before=png(), new=png())
+    (place / "page.png").write_bytes(png())
+    assert commands.prune(run.results, said.append, run_was_whole=True) == 0
+    assert said == ["No orphans: a test asked for each baseline."]
+    results.add(Result("page", "", "chromium", State.PASSED, baseline="screenshots/baseline/page.png"))
+    (place / "old.png").write_bytes(png())
+    said.clear()
+    commands.prune(run.results, said.append, run_was_whole=True, yes=True)
+    assert said == ["removed  screenshots/baseline/old.png"]
+    assert (place / "page.png").exists()
 
 
 def test_the_command_line(run):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from testkit.screenshots.capture import capture, set_viewport
-from testkit.screenshots.settle import freeze, settled
+from testkit.screenshots.settle import freeze, settle
 from testkit.screenshots.viewports import Breakpoint
 from tests.screenshots.images import png
 from tests.screenshots.web import Answer, Web
@@ -42,7 +42,7 @@ def site(web: Web) -> Web:
 def settled_shot(driver: WebDriver, url: str) -> bytes:
     """Return the whole page at ``url``, brought to rest."""
     driver.get(url)
-    with settled(driver):
+    with settle(driver):
         return capture(driver)
 
 
@@ -99,10 +99,10 @@ def test_a_stopped_clock_draws_again_when_the_user_acts(driver: WebDriver, web: 
     )
     freeze(driver, at="2024-02-29T12:00")
     driver.get(url)
-    with settled(driver):
+    with settle(driver):
         assert driver.find_element("id", "out").text == "0"
     driver.find_element("tag name", "button").click()
-    with settled(driver):
+    with settle(driver):
         assert driver.find_element("id", "out").text == "30"
 
 

@@ -12,7 +12,7 @@ import pytest
 from testkit.screenshots import browsers
 from testkit.screenshots.browsers import fonts
 from testkit.screenshots.capture import capture, set_viewport
-from testkit.screenshots.settle import settled
+from testkit.screenshots.settle import settle
 from testkit.screenshots.viewports import Breakpoint
 from tests.projects import ROOT
 from tests.screenshots.web import PAGES, Answer
@@ -41,7 +41,7 @@ def page(figtree: str) -> str:
 def shot(driver, url: str) -> bytes:
     set_viewport(driver, Breakpoint(500, 300))
     driver.get(url)
-    with settled(driver):
+    with settle(driver):
         return capture(driver)
 
 

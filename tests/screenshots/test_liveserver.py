@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from testkit.core.events import Outcome
-from testkit.screenshots.liveserver import Requests, RequestsHang, Turn
+from testkit.screenshots.requests import Requests, RequestsHang, Turn
 from tests.screenshots.site import HEAD, Ran, site
 
 
@@ -320,6 +321,21 @@ def test_what_the_server_knows_of_fails_the_test(ran):
     assert "1 error in the page" in text
     assert "GET /broken/?unseen raised" in text
     assert "LookupError: no such book" in text
+
+
+@pytest.mark.skipif(shutil.which("WebKitWebDriver") is None, reason="there is no WebKitWebDriver on the PATH")
+def test_the_server_tells_what_a_browser_does_not(ran):
+    """In WebKitGTK, which tells of no status, a missing file and a 500 fail the test by what the server has answered."""
+    assert ran.tests  # before another run of the project
+    labels = [f"shop.tests.test_shop.ErrorsTest.{name}" for name in ("test_broken", "test_script", "test_fine")]
+    told = Ran(ran.project, *labels, "--browsers=webkit")
+    broken, script = told.message("ErrorsTest.test_broken"), told.message("ErrorsTest.test_script")
+    assert "1 error in the page" in broken
+    assert "LookupError: no such book" in broken
+    assert "1 error in the page" in script
+    assert "  file: it did not load: status 404 (http://localhost:" in script
+    assert "/missing.png)" in script
+    assert told.outcomes["ErrorsTest.test_fine"] is Outcome.PASSED
 
 
 @pytest.mark.parametrize("name", ["test_alert", "test_elsewhere"])

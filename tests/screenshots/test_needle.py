@@ -68,6 +68,10 @@ class ContractTest(NeedleTestCase):
         file.seek(0)
         self.assertScreenshot(".card", file)
 
+    def test_file_of_project(self):
+        with open("looks/card.png", "rb") as file:
+            self.assertScreenshot(".card", file)
+
     def test_jquery(self):
         self.driver.load_jquery()
         self.assertEqual(self.driver.execute_script("return jQuery('.card').length"), 1)
@@ -159,6 +163,8 @@ OUTPUT = {
 def runs(tmp_path_factory: pytest.TempPathFactory, chromium: object) -> Iterator[tuple[Ran, Ran]]:
     """A run that makes the baselines, and one after the card has changed its colour."""
     project = site(tmp_path_factory.mktemp("contract"), "NAMES = []", TESTS.replace("PAGE", PAGE))
+    (project.folder / "looks").mkdir()
+    Image.new("RGB", (120, 60), "#cde").save(project.folder / "looks/card.png")
     first = Ran(project, COLOUR="#cde")
     assert first.tests
     return first, Ran(project, COLOUR="red")
@@ -212,7 +218,8 @@ def test_baselines_are_made_by_what_was_asked_for(runs):
         "FoldersTest.test_unseen_after_another",
     ]
     folder = first.project.folder
-    made = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png") if "reports" not in path.parts}
+    images = {path.relative_to(folder) for path in folder.rglob("*.png")}
+    made = {path.as_posix() for path in images if path.parts[0] not in ("reports", "looks")}
     names = ("selector", "locator", "element", "context", "threshold", "engine", "capture")
     assert made - OUTPUT == {
         *(f"screenshots/baseline/chromium-linux/{name}.png" for name in names),
@@ -240,16 +247,33 @@ def test_what_changed_fails(runs):
         "test_element",
         "test_context",
         "test_file",
+        "test_file_of_project",
         "test_own",
         "test_unseen_after_another",
         "test_engine",
     }
     assert second.message("EngineTest.test_engine").count("own engine: False") == 1
-    assert "by a distance of" in second.message("ContractTest.test_file")
     assert {
         path.relative_to(second.project.folder).as_posix()
         for path in (second.project.folder / "own/output").rglob("*.png")
     } == OUTPUT - {"own/output/engine.diff.png"}
+
+
+def test_a_file_that_a_test_has_opened_is_reviewed(runs):
+    """Its result and images are kept; one of the project is called by its path, and can be approved, others cannot."""
+    _, second = runs
+    folder = second.project.folder
+    unnamed, named = (second.tests[f"ContractTest.{name}"] for name in ("test_file", "test_file_of_project"))
+    assert len(unnamed.attachments) == len(named.attachments) == 3
+    assert all((folder / path).is_file() for path in (*unnamed.attachments, *named.attachments))
+    text = second.message("ContractTest.test_file")
+    assert text.startswith("the screenshot of 'ContractTest.test_file 1' differs from its baseline (chromium):")
+    assert "To take the new ones" not in text
+    assert "approve looks/card" in second.message("ContractTest.test_file_of_project")
+    told = second.project.run("screenshots", "approve", "looks/card", "ContractTest.test_file 1")
+    assert told.stdout.startswith("approved  looks/card.png\n1 new baseline.")
+    with Image.open(folder / "looks/card.png") as image:
+        assert image.convert("RGB").getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_capture_skips_what_is_there(runs):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from testkit.screenshots import browsers
 from testkit.screenshots.pageerrors import PageError, collect
 from testkit.screenshots.settle import settle
-from tests.screenshots.web import HEAD, Answer, Web
+from tests.screenshots.web import HEAD, Answer, Web, leased
 
 if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
@@ -63,4 +63,4 @@ def test_what_may_be_meant_is_no_error(driver: WebDriver, web: Web) -> None:
 def test_a_fresh_context_has_no_errors(driver: WebDriver, web: Web, settings: browsers.Settings) -> None:
     """What went wrong in one test is not told to the next."""
     driver.get(web.page("<script>console.error('old')</script>"))
-    assert collect(browsers.lease(settings)) == []
+    assert collect(leased(settings)) == []

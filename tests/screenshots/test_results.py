@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from testkit.screenshots import results
+from testkit.screenshots import options, results
 from testkit.screenshots.errors import ScreenshotError
 from testkit.screenshots.results import RUN, Result, State
 from tests.projects import ROOT, clean_environment
@@ -24,6 +24,7 @@ HOME = Result("home", "320", "chromium", State.PASSED, test="shop.tests.Home.tes
 def place(tmp_path, monkeypatch):
     """Have each test run in a folder of its own, as a run of its own."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(options, "base_folder", lambda: tmp_path)
     monkeypatch.delenv("PYTEST_XDIST_TESTRUNUID", raising=False)
     monkeypatch.setenv(RUN, "first run")
     return tmp_path / "reports" / "screenshots"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from testkit.screenshots.capture import capture, set_viewport
 from testkit.screenshots.errors import ScreenshotError
-from testkit.screenshots.settle import NotSettled, freeze, settle, settled, unsettle
+from testkit.screenshots.settle import NotSettled, freeze, settle, unsettle
 from testkit.screenshots.viewports import Breakpoint
 from tests.screenshots.web import Answer, Web
 
@@ -42,7 +42,7 @@ def test_a_page_is_as_it_was_afterwards(driver: WebDriver, web: Web) -> None:
     )
     before = driver.execute_script(look)
     assert before == ["visible", "0px", ["running"], 0]
-    with settled(driver, hide=["p", "#none"], style="body { padding-top: 7px }"):
+    with settle(driver, hide=["p", "#none"], style="body { padding-top: 7px }"):
         assert driver.execute_script(look) == ["hidden", "7px", [], 1]
         assert colour_at(driver, 150, 30) == TEAL
     assert driver.execute_script(look) == before
@@ -64,7 +64,7 @@ def test_an_animation_goes_on_from_where_it_was(driver: WebDriver, web: Web) -> 
         )
     )
     driver.execute_script("document.querySelector('p').className = 'wide'")
-    with settled(driver):
+    with settle(driver):
         assert driver.execute_script("return [ends, document.querySelector('p').offsetWidth, turn.playState]") == [
             1,
             90,
@@ -77,7 +77,7 @@ def test_an_animation_goes_on_from_where_it_was(driver: WebDriver, web: Web) -> 
 def test_a_page_at_rest_leaves_nothing_to_undo(driver: WebDriver, web: Web) -> None:
     """Where nothing was changed, nothing is undone: not even the browser is asked."""
     driver.get(web.page("<p>still</p>"))
-    with settled(driver):
+    with settle(driver):
         driver.execute_script("window[Symbol.for('testkit.undo')] = () => { window.isUndone = true }")
     assert driver.execute_script("return window.isUndone") is None
 
@@ -100,7 +100,7 @@ def test_what_is_late_is_awaited(driver: WebDriver, web: Web) -> None:
         )
     )
     set_viewport(driver, Breakpoint(390, 500))
-    with settled(driver):
+    with settle(driver):
         told = driver.execute_script(
             "const inner = document.querySelector('iframe').contentDocument;"
             "return [log, document.querySelector('p').offsetHeight, inner.images[0].naturalWidth,"
@@ -128,7 +128,7 @@ def test_backgrounds_are_awaited_wherever_they_come_from(driver: WebDriver, web:
             " height: 9px; background: url('/swatch/red.png?wait=0.15&7') }</style><b></b>` })</script>"
         )
     )
-    with settled(driver):
+    with settle(driver):
         loaded = driver.execute_script(
             "return performance.getEntriesByType('resource').map((each) => each.name.at(-1))"
         )
@@ -181,7 +181,7 @@ def test_short_timers_are_awaited_and_endless_ones_once(driver: WebDriver, web: 
     driver.get(
         web.page("<script>setTimeout(() => { window.isDone = true }, 300); setTimeout(() => {}, 50000)</script>")
     )
-    with settled(driver):
+    with settle(driver):
         assert driver.execute_script("return window.isDone")
     driver.get(web.page("<script>let n = 0; const tick = () => { n++; setTimeout(tick, 40) }; tick()</script>"))
     took = []
@@ -226,7 +226,7 @@ def test_a_page_that_goes_to_another_is_awaited(driver: WebDriver, web: Web) -> 
             "<script>addEventListener('load', () => setTimeout(() => location.replace('/second?wait=0.3'), 100))</script>"
         )
     )
-    with settled(driver):
+    with settle(driver):
         assert driver.execute_script("return [location.pathname, document.images[0].naturalWidth]") == ["/second", 60]
 
 

@@ -9,12 +9,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from PIL import Image
 
+from testkit.screenshots import browsers
 from tests.screenshots.images import png
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webdriver import WebDriver
 
 PAGES = Path(__file__).parent / "pages"
 TYPES = {".html": "text/html", ".ttf": "font/ttf", ".png": "image/png", ".gif": "image/gif", ".css": "text/css"}
@@ -30,6 +34,11 @@ class Answer(NamedTuple):
     type: str = "text/html"
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+
+
+def leased(settings: browsers.Settings) -> WebDriver:
+    """Return this process's browser with a fresh context, as a test case begins with it."""
+    return browsers.renewed(browsers.shared(settings), lambda: browsers.shared(settings))
 
 
 def swatch(colour: str, size: tuple[int, int] = (60, 40)) -> bytes:

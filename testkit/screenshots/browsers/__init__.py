@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
@@ -45,8 +46,9 @@ __all__ = [
     "fresh",
     "is_dead",
     "kind_of",
-    "lease",
     "name_of",
+    "renewed",
+    "say_what_is_unseen",
     "shared",
     "speaking",
     "start",
@@ -54,6 +56,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+_said: set[str] = set()
 _getpid = os.getpid  # tests patch that of the module
 _shared: dict[tuple[int, Settings, type | None], WebDriver] = {}
 """By process, too: a child must not use its parent's, nor let Python collect them, which would say so."""
@@ -111,14 +114,13 @@ def shared(settings: Settings, mixin: type | None = None) -> WebDriver:
     return driver
 
 
-def lease(settings: Settings, mixin: type | None = None) -> WebDriver:
-    """Return the shared browser with a :func:`fresh` context; what a test begins with."""
-    driver = shared(settings, mixin)
+def renewed(driver: WebDriver, another: Callable[[], WebDriver]) -> WebDriver:
+    """Return ``driver`` with a :func:`fresh` context; or ``another``, should it die of that: its page has crashed, say."""
     try:
         fresh(driver)
     except BrowserDied:
         discard(driver)
-        driver = shared(settings, mixin)
+        return another()
     return driver
 
 
@@ -153,6 +155,14 @@ def fresh(driver: WebDriver) -> None:
         kind.reset(driver)
     state.is_settled = False
     state.is_clean = True
+
+
+def say_what_is_unseen(driver: WebDriver) -> None:
+    """Say, once for each kind of browser, what errors of pages its driver does not tell of."""
+    name = name_of(driver)
+    if name in KINDS and name not in _said and (unseen := kind_named(name).UNSEEN):
+        _said.add(name)
+        print(f"testkit: {unseen} fail no test in {name}, whose driver does not tell of them", file=sys.stderr)
 
 
 def despite_alerts(action: Callable[[], T]) -> T:

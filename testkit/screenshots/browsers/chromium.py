@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from testkit.screenshots.browsers.composing import compose, connect
 from testkit.screenshots.browsers.kinds import Clip, Settings, State, state_of
+from testkit.screenshots.browsers.log import PageError, read_log
 from testkit.screenshots.browsers.service import Service, find_program, free_memory
 from testkit.screenshots.viewports import Breakpoint
 
@@ -83,6 +84,7 @@ _TAKEN_BACK: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "Network.setUserAgentOverride": ("Emulation.setUserAgentOverride", {"userAgent": ""}),
 }
 """What lasts longer than a page of the DevTools commands that a test may give, and what ends it."""
+UNSEEN = ""
 _LITTLE = 256 << 20
 _PROBE = "data:text/html,<body style='margin:0;height:9000px;background:linear-gradient(red,blue)'>"
 
@@ -236,3 +238,8 @@ def preload(driver: WebDriver, name: str, script: str) -> None:
         cdp(driver, "Page.removeScriptToEvaluateOnNewDocument", identifier=preloaded.pop(name))
     if script:
         preloaded[name] = cdp(driver, "Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"]
+
+
+def page_errors(driver: WebDriver) -> list[PageError]:
+    """Return what went wrong in pages since the last call."""
+    return read_log(driver.execute("getLog", {"type": "browser"})["value"])

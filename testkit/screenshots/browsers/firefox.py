@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from testkit.screenshots.browsers.composing import compose, connect
 from testkit.screenshots.browsers.kinds import Clip, Settings, state_of
+from testkit.screenshots.browsers.log import PageError, statuses
 from testkit.screenshots.browsers.pieces import cut_out
 from testkit.screenshots.browsers.service import Service, find_program
 from testkit.screenshots.errors import ScreenshotError
@@ -33,6 +34,7 @@ _PREFERENCES: dict[str, Any] = {
     "network.connectivity-service.enabled": False,
     "services.settings.server": "http://127.0.0.1:9/",
 }
+UNSEEN = ""
 _REMEDY = "install Firefox (as root `apt-get install firefox-esr`) and geckodriver"
 
 _CLEAR = """
@@ -54,6 +56,42 @@ const flush = () => browser.getBoundingClientRect();
 flush();
 requestAnimationFrame(() => { flush(); requestAnimationFrame(() => answer()); });
 """
+# What consoles were given is kept by the processes that pages run in; of exceptions the browser itself is told. Selenium
+# would tell of both by WebDriver BiDi, in threads of its own, and thus in any order, and perhaps too late.
+_OF_PROCESS = """() => {
+  const storage = Cc["@mozilla.org/consoleAPI-storage;1"].getService(Ci.nsIConsoleAPIStorage);
+  const text = (value) => { try { return String(value); } catch { return "…"; } };
+  const errors = storage.getEvents().filter(({ level, innerID }) => level === "error" && typeof innerID === "number");
+  storage.clearEvents();
+  const told = errors.map((event) => [event.arguments.map(text).join(" "), `${event.filename}:${event.lineNumber}`]);
+  Services.cpmm.sendAsyncMessage("testkit:console", told);
+}"""
+_ERRORS = """
+const [script, seconds, answer] = arguments;
+const logged = [];
+const conclude = () => {
+  clearTimeout(patience);
+  Services.ppmm.removeMessageListener("testkit:console", hear);
+  const exceptions = Services.console.getMessageArray()
+    .filter((one) => one instanceof Ci.nsIScriptError && !(one.flags & (one.warningFlag | one.infoFlag)))
+    .filter((one) => ["content javascript", "Web Worker"].includes(one.category))
+    .map((one) => [one.errorMessage, `${one.sourceName}:${one.lineNumber}`]);
+  Services.console.reset();
+  answer([exceptions, logged]);
+};
+const patience = setTimeout(conclude, seconds * 1000); // one of the processes is just ending, say
+let left = 0;
+const hear = ({ data }) => { logged.push(...data); if (!--left) conclude(); };
+Services.ppmm.addMessageListener("testkit:console", hear);
+for (let index = 0; index < Services.ppmm.childCount; index++) {
+  const process = Services.ppmm.getChildAt(index);
+  if (process.isInProcess) continue;
+  left++;
+  process.loadProcessScript(`data:,(${encodeURIComponent(script)})()`, false);
+}
+if (!left) conclude();
+"""
+_PATIENCE = 2.0
 
 
 def start(settings: Settings, mixin: type | None) -> WebDriver:
@@ -155,3 +193,15 @@ def preload(driver: WebDriver, name: str, script: str) -> None:
         raise ScreenshotError(
             "to stop the clock of a page is for Chromium, Chrome and Edge; Firefox's driver has no such thing"
         )
+
+
+def page_errors(driver: WebDriver) -> list[PageError]:
+    """Return what went wrong in pages since the last call; statuses are those of the present page."""
+    found = statuses(driver)
+    with _chrome(driver):
+        exceptions, console = driver.execute_async_script(_ERRORS, _OF_PROCESS, _PATIENCE)
+    return [
+        *(PageError("exception", *error) for error in exceptions),
+        *(PageError("console", *error) for error in console),
+        *found,
+    ]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
     from selenium.webdriver.remote.webelement import WebElement
 
+    from testkit.screenshots.browsers.log import PageError
+
 KINDS = BROWSERS
 _MODULES = {"chrome": "chromium", "edge": "chromium"}
 """What knows a kind of browsers, if it is not called as they are."""
@@ -69,6 +71,9 @@ class Clip(NamedTuple):
 class Kind(Protocol):
     """A module that knows one family of browsers."""
 
+    UNSEEN: str
+    """What of the errors of pages its driver does not tell of; empty if it tells all."""
+
     def start(self, settings: Settings, mixin: type | None) -> WebDriver:
         """Start a browser; its driver's class is Selenium's, with ``mixin`` before it."""
 
@@ -92,6 +97,9 @@ class Kind(Protocol):
 
         It takes the place of the one given as ``name`` before; an empty one of that only.
         """
+
+    def page_errors(self, driver: WebDriver) -> list[PageError]:
+        """Return what went wrong in pages since the last call, as far as the driver tells."""
 
 
 class State:

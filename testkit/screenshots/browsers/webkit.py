@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from testkit.screenshots.browsers.composing import compose, connect
 from testkit.screenshots.browsers.kinds import Clip, Settings, state_of
+from testkit.screenshots.browsers.log import PageError
 from testkit.screenshots.browsers.pieces import cut_out
 from testkit.screenshots.browsers.service import Service, find_program
 from testkit.screenshots.errors import ScreenshotError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webdriver import WebDriver
     from selenium.webdriver.remote.webelement import WebElement
 
+UNSEEN = "exceptions of scripts and console.error"
 _REMEDY = "as root `apt-get install webkit2gtk-driver`"
 _MINI_BROWSERS = "/usr/lib/*/webkit2gtk-4.*/MiniBrowser"
 _DISPLAY = re.compile(rb"^(\d+)\n", re.MULTILINE)
@@ -156,3 +158,8 @@ def preload(driver: WebDriver, name: str, script: str) -> None:
         raise ScreenshotError(
             "to stop the clock of a page is for Chromium, Chrome and Edge; WebKitGTK's driver has no such thing"
         )
+
+
+def page_errors(driver: WebDriver) -> list[PageError]:
+    """Return nothing: WebKitGTK 2.50 tells pages of no status, and its driver has neither a log nor WebDriver BiDi."""
+    return []

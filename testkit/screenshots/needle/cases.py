@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import unittest
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Unpack
 
 from testkit.screenshots import options
 from testkit.screenshots.errors import ScreenshotError
@@ -16,9 +16,10 @@ from testkit.screenshots.mixin import ScreenshotMixin
 from testkit.screenshots.optin import browsers
 
 if TYPE_CHECKING:
-    from testkit.screenshots.assertion import Shot, Target, View
+    from testkit.screenshots.assertion import Rules
     from testkit.screenshots.baselines import Baselines
-    from testkit.screenshots.settle import WaitFor
+    from testkit.screenshots.compare import Tolerance
+    from testkit.screenshots.view import Look, Shot, Target, View
 
 __unittest = True
 __tracebackhide__ = True  # pytest's name for it
@@ -57,81 +58,44 @@ class NeedleMethods(ScreenshotMixin):
         super().setUpClass()
 
     def assertScreenshot(
-        self,
-        element_or_selector: Target,
-        file: str | IO[bytes],
-        threshold: float = 0,
-        *,
-        max_diff_pixels: int = 0,
-        max_diff_ratio: float = 0.0,
-        colour: float = 0.0,
-        ignore_antialiasing: bool = False,
-        hide: Sequence[str] = (),
-        ignore: Sequence[Target] = (),
-        style: str = "",
-        wait_for: WaitFor = None,
+        self, element_or_selector: Target, file: str | IO[bytes], threshold: float = 0, **look: Unpack[Look]
     ) -> None:
         """Compare an element with its baseline.
 
         Args:
             element_or_selector: a CSS selector, ``(By.…, value)``, an element or a ``Clip``; ``"html"`` for the whole page.
             file: the name of the baseline, without ``.png``; or a file that is open for reading bytes, which, as in
-                Needle, the default engine compares; it is no part of the review.
+                Needle, the default engine compares.
             threshold: how much may differ: the sum over all pixels of their channels' mean difference, black to
                 white being 1.
-            max_diff_pixels: how many pixels may differ; this and what follows goes with Needle's default engine.
-            max_diff_ratio: which part of the pixels may differ, from 0 to below 1.
-            colour: how far a pixel's colour may be off, from 0 to below 1.
-            ignore_antialiasing: whether smoothed edges may differ.
-            hide: CSS selectors of what is not to be seen.
-            ignore: selectors, elements or clips of what is not compared.
-            style: further CSS for the page.
-            wait_for: a CSS selector of what must be seen first, or a function of the driver that must return something true.
+            look: what of :class:`~testkit.screenshots.view.Look` is wanted: ``hide=".advertisement"``.
 
         Raises:
             AssertionError: the screenshot differs from its baseline, or has none and is not to become one.
         """
-        from testkit.screenshots.assertion import View
-        from testkit.screenshots.mixin import listed
-
-        view = View(
-            element_or_selector,
-            hide=listed(hide),
-            ignore=listed(ignore),
-            style=style,
-            wait_for=wait_for,
-            timeout=options.current().screenshot_timeout,
-        )
-        tolerance = {
-            "threshold": threshold,
-            "max_diff_pixels": max_diff_pixels,
-            "max_diff_ratio": max_diff_ratio,
-            "colour": colour,
-            "ignore_antialiasing": ignore_antialiasing,
-        }
+        view, rules = self._asked(element_or_selector, threshold, look)
         if isinstance(file, str):
-            self._compare_by_name(view, file, tolerance)
+            self._compare_by_name(view, file, rules)
         else:
-            self._compare_with_file(view, file, tolerance)
+            self._compare_with_file(view, file, rules)
 
     @contextmanager
     def compareScreenshot(
-        self, element_or_selector: Target, file: str | IO[bytes], threshold: float = 0, **more: Any
+        self, element_or_selector: Target, file: str | IO[bytes], threshold: float = 0, **look: Unpack[Look]
     ) -> Iterator[None]:
         """:meth:`assertScreenshot` at the end of the block, in which the page is made to look as it should."""
         yield
-        self.assertScreenshot(element_or_selector, file, threshold, **more)
+        self.assertScreenshot(element_or_selector, file, threshold, **look)
 
-    def _compare_by_name(self, view: View, name: str, tolerance: dict[str, Any]) -> None:
+    def _compare_by_name(self, view: View, name: str, rules: Rules) -> None:
         from testkit.screenshots.needle.files import Output, by_engine
 
-        rules = self._rules(**tolerance)
-        output = Output(self._of_browser(Path(self.output_directory or "")), name)
+        output = Output(self._of_browser(self.output_directory or ""), name)
         has_output = self.engine_class != PIL or self.output_directory != self._default_output()
         if self.engine_class != PIL:
-            self._refuse_what_engines_cannot(view, tolerance)
+            self._refuse_what_engines_cannot(view, rules.tolerance)
             baseline = self._baselines().path(name)
-            rules = rules._replace(compare=by_engine(self.engine, output, baseline, tolerance["threshold"]))
+            rules = rules._replace(compare=by_engine(self.engine, output, baseline, rules.tolerance.threshold))
         if self.capture and self._is_to_be_captured(name):
             rules = rules._replace(writes_missing=True)
         self._last_shot = None
@@ -159,31 +123,21 @@ class NeedleMethods(ScreenshotMixin):
             )
         return True
 
-    def _refuse_what_engines_cannot(self, view: View, tolerance: dict[str, Any]) -> None:
-        if view.ignore or any(value for name, value in tolerance.items() if name != "threshold"):
+    def _refuse_what_engines_cannot(self, view: View, tolerance: Tolerance) -> None:
+        if view.ignore or any(tolerance._replace(threshold=0)):
             raise ScreenshotError(
                 f"engine_class is {self.engine_class}, which knows but a threshold: max_diff_pixels, max_diff_ratio, "
                 "colour, ignore_antialiasing and ignore= go with the default engine"
             )
 
-    def _compare_with_file(self, view: View, file: IO[bytes], tolerance: dict[str, Any]) -> None:
-        from testkit.screenshots.assertion import steady
-        from testkit.screenshots.compare import Tolerance, compare
-        from testkit.screenshots.needle.files import as_png
-        from testkit.screenshots.settle import settled
+    def _compare_with_file(self, view: View, file: IO[bytes], rules: Rules) -> None:
+        from testkit.screenshots.needle.files import Brought
 
-        before, allowed = as_png(file.read()), Tolerance(**tolerance).checked()
-        with settled(self.driver, hide=view.hide, style=view.style, wait_for=view.wait_for, timeout=view.timeout):
-            shot = self._shoot(view)
-            difference = compare(before, shot.image, allowed, shot.ignored)
-            if difference is not None:
-                shot, _ = steady(lambda: self._shoot(view), shot)
-                difference = compare(before, shot.image, allowed, shot.ignored)
-        if difference is not None:
-            raise AssertionError(
-                f"The new screenshot did not match the baseline (by a distance of {difference.distance:.2f}): "
-                f"{difference.message}"
-            )
+        self._files_without_name += 1
+        otherwise = f"{'.'.join(self.id().split('.')[-2:])} {self._files_without_name}"
+        brought = Brought(file, self._baselines().browser, otherwise=otherwise)
+        found = self._judge_view(view, brought.name, "", rules._replace(saves=False), baselines=brought)
+        self._fail_for([found])
 
     def _shoot(self, view: View) -> Shot:
         self._last_shot = shot = super()._shoot(view)
@@ -192,6 +146,7 @@ class NeedleMethods(ScreenshotMixin):
     # Folders
 
     _last_shot: Shot | None = None
+    _files_without_name: int = 0
 
     def _begin_in_browser(self) -> None:
         super()._begin_in_browser()
@@ -213,12 +168,13 @@ class NeedleMethods(ScreenshotMixin):
             return found
         from testkit.screenshots.needle.files import OneFolder
 
-        return OneFolder(self._of_browser(Path(self.baseline_directory)), found.browser, found.platform)
+        return OneFolder(self._of_browser(self.baseline_directory), found.browser, found.platform)
 
-    def _of_browser(self, folder: Path) -> Path:
+    def _of_browser(self, folder: str) -> Path:
         """Return ``folder``, which is for one browser, or that of this class's browser below it, if it has another."""
         browser = type(self).browser
-        return folder / browser if browser in browsers()[1:] else folder
+        place = options.base_folder() / folder
+        return place / browser if browser in browsers()[1:] else place
 
 
 class NeedleTestCase(NeedleMethods, unittest.TestCase):
@@ -241,8 +197,8 @@ class AdaptedMethods(NeedleMethods):
 
     def _begin_in_browser(self) -> None:
         super()._begin_in_browser()
-        folder = options.base_folder() / "screenshots"
+        base = options.base_folder()
         if self.output_directory == self._default_output():
-            self.output_directory = str(folder)
+            self.output_directory = str(base / "screenshots")
         if self.baseline_directory == self._default_folder():
-            self.baseline_directory = str(folder / "baseline")
+            self.baseline_directory = str(base / options.current().baselines)  # by default Needle's own folder

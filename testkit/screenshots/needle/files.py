@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NoReturn
 
 from testkit.core.paths import replacing
-from testkit.screenshots.assertion import Shot
-from testkit.screenshots.baselines import Baselines
+from testkit.screenshots import options
+from testkit.screenshots.baselines import SUFFIX, Baselines
 from testkit.screenshots.compare import Difference, diff_image
 from testkit.screenshots.errors import UnusableImage
 from testkit.screenshots.png import LARGEST_PIXELS, Size, size_of
+from testkit.screenshots.view import Shot
 
 __unittest = True
 
@@ -24,6 +26,46 @@ class OneFolder(Baselines):
     def home(self) -> Path:
         """That folder itself."""
         return self.folder
+
+
+class Brought:
+    """A baseline as a test has opened it: compared, and never written by the test."""
+
+    def __init__(self, file: IO[bytes], browser: str, *, otherwise: str) -> None:
+        """Read ``file``; ``otherwise`` is what it is called by if it has no name."""
+        self._data = file.read()
+        self.browser = browser
+        name = getattr(file, "name", "")
+        name = name if isinstance(name, str) else ""  # those of descriptors are numbers
+        self._path = self._file(name)
+        self.name = (
+            options.from_base(self._path.with_suffix("")) if self._path is not None else Path(name).stem or otherwise
+        )
+        """By the file's path from the base folder, if it is an image of the project that can be approved."""
+
+    def _file(self, name: str) -> Path | None:
+        path = Path(os.path.abspath(name))
+        is_ours = path.suffix == SUFFIX and path.is_relative_to(options.base_folder()) and path.is_file()
+        return path if is_ours and path.read_bytes() == self._data else None
+
+    def path(self, name: str, label: str = "") -> Path | None:
+        """Return the file, if a new image can take its place."""
+        return self._path
+
+    def read(self, name: str, label: str = "") -> bytes:
+        """Return the image as a PNG.
+
+        Raises:
+            OSError: it is no image.
+            UnusableImage: it is too large to be decoded.
+        """
+        return as_png(self._data)
+
+    def write(self, name: str, label: str, data: bytes) -> NoReturn:
+        """Raise, as nobody asks for that."""
+        raise NotImplementedError
+
+    create = write
 
 
 class Output:

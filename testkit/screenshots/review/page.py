@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from testkit.core.paths import replacing
-from testkit.screenshots import results
+from testkit.screenshots import options, results
 from testkit.screenshots.errors import ScreenshotError
 from testkit.screenshots.review.shots import Shot
 from testkit.screenshots.review.views import counts_of, groups_of, moment_of, readable, view_of
@@ -71,7 +71,7 @@ def write_page_at_exit() -> None:
     To be called where tests are collected as well: a parallel run's workers are ended without a word. Where the page
     was written since the last comparison, as by testkit's own runner, nothing is left to do.
     """
-    atexit.register(_write_if_newer, results.folder())  # by now: tests go to other folders
+    atexit.register(_write_if_newer, results.folder())
 
 
 def _write_if_newer(folder: Path) -> None:
@@ -93,7 +93,7 @@ def render(shots: Sequence[Shot], *, served: bool = False) -> str:
         "css": mark_safe(_asset("page.css")),
         "js": mark_safe(_asset("page.js")),
         "modes": MODES,
-        "project": readable(Path.cwd().name),
+        "project": readable(options.base_folder().name),
         "at": moment_of(shots),
         "waiting": sum(view.approvable for view in views),
         "several_browsers": len({view.browser for view in views}) > 1,

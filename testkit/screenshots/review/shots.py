@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import functools
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
@@ -42,13 +41,13 @@ class Shot(NamedTuple):
     @property
     def browser(self) -> str:
         """The browser with its platform, as their folder of baselines is called, or the browser alone."""
-        parts = self.baseline.parts[:-1]
+        parts = Path(self.result.baseline).parts[:-1]
         return next((part for part in parts if part.startswith(f"{self.result.browser}-")), self.result.browser)
 
     @property
     def baseline(self) -> Path:
         """The file that people approved, or would approve."""
-        return Path(self.result.baseline)
+        return options.base_folder() / self.result.baseline
 
     @property
     def is_approved(self) -> bool:
@@ -83,16 +82,7 @@ class Shot(NamedTuple):
         if kind == "baseline":
             return self.baseline if _may_be_baseline(self.baseline) and self.baseline.is_file() else None
         image = {"new": self.result.new, "before": self.result.before, "diff": self.result.diff}[kind]
-        if not image:
-            return None
-        folder = _real(self.folder)
-        path = os.path.realpath(os.path.join(folder, image))
-        return Path(path) if path.startswith(folder + os.sep) and os.path.isfile(path) else None
-
-
-@functools.lru_cache(maxsize=8)
-def _real(folder: Path) -> str:
-    return os.path.realpath(folder)
+        return results.image_in(self.folder, image)
 
 
 def read_shots(folder: Path | None = None) -> list[Shot]:
@@ -153,13 +143,13 @@ def target_of(shot: Shot) -> Path:
     Raises:
         ScreenshotError: it is no place for a baseline. Results may come from another machine, as an artifact.
     """
-    target = shot.baseline
+    target, shown = shot.baseline, options.from_base(shot.baseline)
     if target.suffix != ".png":
-        raise ScreenshotError(f"{shot.title} was not approved: its baseline would be {target}, which is no PNG file")
+        raise ScreenshotError(f"{shot.title} was not approved: its baseline would be {shown}, which is no PNG file")
     if not _may_be_baseline(target):
         raise ScreenshotError(
-            f"{shot.title} was not approved: its baseline would be {target}, outside of {Path.cwd()} and of the folder "
-            "of baselines. Go to the folder that the tests were run in, or give TESTKIT_BASELINES"
+            f"{shot.title} was not approved: its baseline would be {shown}, outside of {options.base_folder()} and of the "
+            "folder of baselines. Go to the folder that the tests were run in, or give TESTKIT_BASELINES"
         )
     return target
 
@@ -168,6 +158,7 @@ def _may_be_baseline(path: Path) -> bool:
     """Return whether ``path``, which may be what a stranger wrote into results, is that of an image of this project."""
     if path.suffix != ".png" or os.pardir in path.parts:
         return False
-    places = (Path.cwd(), options.current().baselines, os.environ.get("NEEDLE_BASELINE_DIR"))
+    base = options.base_folder()
+    places = (base, options.current().baselines, os.environ.get("NEEDLE_BASELINE_DIR"))
     real = path.resolve()
-    return any(real.is_relative_to(Path(place).resolve()) for place in places if place)
+    return any(real.is_relative_to((base / place).resolve()) for place in places if place)
