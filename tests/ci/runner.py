@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+
+from tests.projects import clean_environment
 
 _REGISTERED = {
     *("add-mask", "add-matcher", "add-path", "debug", "echo", "endgroup", "error", "group", "notice", "remove-matcher"),
@@ -114,7 +117,7 @@ class ActionRun:
             "runner": {"temp": str(self._temp), "os": "Linux"},
             "github": {
                 "run_id": "7",
-                "run_attempt": environment.get("GITHUB_RUN_ATTEMPT", "1"),
+                "run_attempt": int(environment.get("GITHUB_RUN_ATTEMPT", "1")),
                 "ref": environment.get("GITHUB_REF", "refs/heads/topic"),
                 "workspace": str(workspace),
                 "action_path": str(action.parent),
@@ -205,6 +208,7 @@ class ActionRun:
             "failure": lambda: self._failed,
             "cancelled": lambda: False,
             "format": lambda pattern, *values: pattern.format(*values),
+            "startsWith": lambda text, start: text.startswith(start),
         }
         return eval(code.strip(), {"__builtins__": {}}, names)
 
@@ -226,8 +230,7 @@ def _pairs(lines: Iterable[str]) -> Iterable[tuple[str, str]]:
         yield name, value
 
 
-def path_of_this_python() -> str:
-    """Return a PATH on which ``python`` is the one that runs the tests."""
-    import sys
-
-    return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+def service_environment(**extra: str) -> dict[str, str]:
+    """Return the environment of a job of ours, on whose PATH ``python`` is the one that runs the tests."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return clean_environment(PATH=path, **extra)

@@ -209,7 +209,7 @@ def test_without_diff_cover_it_says_how_to_install_it(tmp_path):
     """A project without the library is told the command, before its tests run."""
     project = Project(tmp_path / "p")
     project.tests(TESTS.replace("from shop.sums import added, known", "").replace("known(1), 2", "1, 1"))
-    program = f"""
+    program = """
     import importlib.util, sys
     find = importlib.util.find_spec
     importlib.util.find_spec = lambda name, *args: None if name == "diff_cover" else find(name, *args)
