@@ -140,6 +140,9 @@ _OWN_VARIABLES = (
     "NO_COLOR",
     "FORCE_COLOR",
     "DATABASE_URL",
+    "GITHUB_",
+    "CI_",
+    "CHANGE_",
 )
 
 

@@ -173,8 +173,7 @@ def test_failfast_stops_and_names_what_did_not_run(project):
     result = project.run("--failfast")
     assert result.returncode == 1
     assert closing(result) == ["FAILED (failures=1, not run=1)"]
-    end = project.facts()[-1]
-    assert isinstance(end, RunFinished)
+    (end,) = [fact for fact in project.facts() if isinstance(fact, RunFinished)]
     assert (end.stopped, end.not_run, end.lost) == ("--failfast", ("shop.tests.test_shop.T.test_3",), ())
 
 
@@ -205,7 +204,8 @@ def test_a_test_that_is_never_reported_is_lost(project):
     assert result.returncode == 2
     assert closing(result) == ["FAILED (lost=1)"]
     assert "shop.tests.test_shop.T.test_lost" in result.stderr
-    assert project.facts()[-1].lost == ("shop.tests.test_shop.T.test_lost",)
+    (end,) = [fact for fact in project.facts() if isinstance(fact, RunFinished)]
+    assert end.lost == ("shop.tests.test_shop.T.test_lost",)
 
 
 def test_a_module_that_cannot_be_imported_is_an_error_of_that_module(project):
@@ -445,7 +445,7 @@ def test_a_listener_of_ones_own_hears_the_run(project):
     assert project.run("-k", "reads").returncode == 0
     heard = (project.folder / "heard.txt").read_text().split()
     assert heard[0] == "RunStarted"
-    assert heard[-1] == "RunFinished"
+    assert heard[-2:] == ["RunFinished", "RunMeasured"]  # which is the status
     project.settings('TESTKIT = {"LISTENERS": ["own.broken", "own.Listener"]}')
     result = project.run("-k", "reads", "--with-xunit")
     assert result.returncode == 2

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from testkit.core.errors import TestkitError
 from testkit.core.events import Fact, FixtureFinished, FixtureStarted, TestFinished, TestStarted
+from testkit.coverage.change import Base
 from testkit.coverage.configuration import (
     DATA_FILE,
     configuration_file,
@@ -81,11 +82,13 @@ class Measurement:
     def _data_file(self) -> Path:
         return DATA_FILE.absolute() if self._adopted else Path(self._coverage.config.data_file)
 
-    def finish(self) -> CoverageResult:
+    def finish(self, base: Base | None = None) -> CoverageResult:
         """End the measurement, write the reports that were asked for and return the figures.
 
+        ``base`` is what the change is compared with, if its coverage is to be told.
+
         Raises:
-            TestkitError: nothing was measured, or a report cannot be made.
+            TestkitError: nothing was measured, a report cannot be made, or the change cannot be read.
         """
         from coverage.exceptions import CoverageException, NoDataError
 
@@ -97,7 +100,7 @@ class Measurement:
             with _heard(self._messages):
                 self.save()
                 reporter = self._reporter()
-                result = make_result(reporter, self._options)
+                result = make_result(reporter, self._options, base)
                 reporter.get_data().close(force=True)
         except NoDataError:
             raise TestkitError(_nothing_measured(self._coverage, self._messages)) from None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from testkit.core.errors import TestkitError
 from testkit.core.events import Fact
 from testkit.core.paths import replacing
+from testkit.coverage.change import Base
 from testkit.coverage.configuration import (
     DATA_FILE,
     configuration_file,
@@ -62,11 +63,13 @@ class JoinedMeasurement:
     def __call__(self, fact: Fact) -> None:
         """Nothing is measured any more."""
 
-    def finish(self) -> CoverageResult:
+    def finish(self, base: Base | None = None) -> CoverageResult:
         """Join the data, write the reports that were asked for and return the figures.
 
+        ``base`` is what the change is compared with, if its coverage is to be told.
+
         Raises:
-            TestkitError: there are no data, or a report cannot be made.
+            TestkitError: there are no data, a report cannot be made, or the change cannot be read.
         """
         from coverage import Coverage
         from coverage.exceptions import CoverageException
@@ -77,7 +80,7 @@ class JoinedMeasurement:
             reporter.set_option("run:data_file", str(_target(reporter)))
             self._map_paths(reporter)
             reporter.combine([str(path) for path in self._files], strict=True, keep=True)
-            result = make_result(reporter, self._options)
+            result = make_result(reporter, self._options, base)
             reporter.get_data().close(force=True)
         except (CoverageException, ImportError) as error:
             raise TestkitError(

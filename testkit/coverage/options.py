@@ -57,6 +57,30 @@ class CoverageOptions(OptionGroup):
         early=True,
     )
     cover_contexts: bool = option(default=False, help="Note which test ran each line.", early=True)
+    cover_diff: bool = option(
+        default=False,
+        help="Tell which lines of the change no test ran: those that differ from the branch it is to be merged into.",
+        early=True,
+    )
+    cover_diff_base: str = option(
+        default="",
+        help="The branch, tag or commit that the change is compared with; asks for --cover-diff. Without it, what the "
+        "CI service names, else the main branch.",
+        metavar="REV",
+        early=True,
+    )
+    cover_diff_min: float = option(
+        default=0.0,
+        help="Fail the run when less than this of the change is covered, in percent; asks for --cover-diff.",
+        parse=percentage,
+        metavar="PERCENT",
+        early=True,
+    )
+
+    @property
+    def has_diff(self) -> bool:
+        """Whether the coverage of the change is told."""
+        return self.with_cov and (self.cover_diff or bool(self.cover_diff_base) or self.cover_diff_min > 0)
 
 
 DEFAULTS = CoverageOptions()

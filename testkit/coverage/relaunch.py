@@ -36,7 +36,8 @@ def start_process_anew(options: CoverageOptions) -> NoReturn:
             f"since it is no test command (it is {' '.join(sys.orig_argv)!r}): use `python -m testkit`, or "
             "`coverage run` before your program"
         )
-    plan = json.dumps({"options": vars(options), "path": sys.path}, default=str)
+    given = {name: value for name, value in vars(options).items() if value != options.declared[name].default}
+    plan = json.dumps({"options": given, "path": sys.path}, default=str)
     environment = {**os.environ, bootstrap.PLAN: plan}
     command = [sys.executable, *flags, bootstrap.__file__, *program]
     os.chdir(_first_folder(program[0]))

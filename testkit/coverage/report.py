@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from testkit.coverage.change import Base, Change, Gathering, Ranges, ranges_of
 from testkit.coverage.options import REPORT_KINDS, CoverageOptions
 
 if TYPE_CHECKING:
@@ -17,13 +19,21 @@ if TYPE_CHECKING:
 _TOTAL = re.compile(r"^TOTAL +(\d+) +(\d+)", re.MULTILINE)
 
 
+class FileLines(NamedTuple):
+    """A measured file: how many statements it has, and the lines of those that no test ran."""
+
+    statements: int
+    missing: Ranges
+
+
 class CoverageResult(NamedTuple):
     """The figures of a measurement.
 
     ``percent`` is coverage.py's own total, unrounded, in which branches count when they were measured; ``covered`` and
     ``statements`` count statements. ``text`` is the table of ``coverage report``, ``reports`` the file to open of each
     report that was written, by its title. ``below_minimum`` says in a sentence that the minimum was missed; it is empty
-    when it was reached or when there is none. ``warnings`` is what coverage.py had to say.
+    when it was reached or when there is none. ``files`` has each file by its path from the folder of the run, ``change``
+    the coverage of the change if that was asked for. ``warnings`` is what coverage.py had to say.
     """
 
     percent: float
@@ -32,20 +42,27 @@ class CoverageResult(NamedTuple):
     text: str
     reports: Mapping[str, Path]
     below_minimum: str
+    files: Mapping[str, FileLines]
+    change: Change | None = None
     warnings: tuple[str, ...] = ()
 
 
-def make_result(reporter: coverage.Coverage, options: CoverageOptions) -> CoverageResult:
+def make_result(reporter: coverage.Coverage, options: CoverageOptions, base: Base | None) -> CoverageResult:
     """Write the reports that ``options`` ask for from the data of ``reporter``, and return the figures.
+
+    ``base`` is what the change is compared with, if its coverage is to be told.
 
     Raises:
         coverage.CoverageException: there are no data, or a report cannot be made of them.
+        TestkitError: the change cannot be read.
     """
     table = io.StringIO()
     percent = reporter.report(file=table, output_format="text")
     # The interface of coverage.py gives the percentage only; the counts stand in the last line of its table.
     statements, missing = map(int, _TOTAL.findall(table.getvalue())[-1])
     reports = _write_reports(reporter, options)
+    gathering = Gathering(base.name, base.changed_lines()) if base is not None else None
+    files = dict(_files(reporter, gathering))
     return CoverageResult(
         percent=percent,
         covered=statements - missing,
@@ -53,7 +70,20 @@ def make_result(reporter: coverage.Coverage, options: CoverageOptions) -> Covera
         text=table.getvalue(),
         reports=reports,
         below_minimum=_below_minimum(reporter, options, percent),
+        files=files,
+        change=gathering.change() if gathering is not None else None,
     )
+
+
+def _files(reporter: coverage.Coverage, gathering: Gathering | None) -> Iterator[tuple[str, FileLines]]:
+    """Yield each file that reports have, by its path from here, and give it to ``gathering``."""
+    from coverage.report_core import get_analysis_to_report
+
+    for file, analysis in get_analysis_to_report(reporter, None):
+        name = os.path.relpath(file.filename)
+        yield name, FileLines(len(analysis.statements), ranges_of(analysis.missing))
+        if gathering is not None:
+            gathering.add(file, name, analysis.statements, analysis.missing)
 
 
 def _write_reports(reporter: coverage.Coverage, options: CoverageOptions) -> dict[str, Path]:

@@ -133,7 +133,8 @@ class Locator:
         found = ("", 0)
         for file, line in _frames(traceback):
             name = self._file(file)
-            if name == test_file or (found[0] != test_file and not any(part in file for part in _INSTALLED)):
+            is_found = bool(test_file) and found[0] == test_file
+            if name == test_file or not (is_found or any(part in file for part in _INSTALLED)):
                 found = (name, line)
         return found
 

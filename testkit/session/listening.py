@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ from testkit.coverage.routes.options import RouteOptions
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions, console_listener
 from testkit.listeners.durations import DurationsListener
+from testkit.listeners.github import GithubOptions
 from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.queries.options import QueryOptions
 from testkit.screenshots.options import ScreenshotOptions
@@ -92,8 +94,9 @@ class Listening:
             measured: publishes what a listener measured.
             notice: tells the user what is no fact.
         """
-        if self._host.has_console:
-            self._show(threaded=not is_parallel)
+        with self._telling_github(measured, is_part=not remembers):
+            if self._host.has_console:
+                self._show(threaded=not is_parallel)
         if self._options[ExecutionOptions].leaks:
             from testkit.listeners.leaks import LeaksListener
 
@@ -116,6 +119,33 @@ class Listening:
             self._keep(run, stack, remembers=remembers)
         except OSError as error:
             notice(f"this run keeps no journal and remembers no durations: {error}")
+
+    @contextmanager
+    def _telling_github(self, measured: Measured, *, is_part: bool) -> Iterator[None]:
+        """Subscribe what GitHub Actions is told by, around the console that the block subscribes."""
+        has_console = self._host.has_console
+        if not self._options[GithubOptions].is_on(os.environ, by_itself=has_console):
+            yield
+            return
+        from testkit.listeners.github.commands import Log
+        from testkit.listeners.github.listener import Folding, GithubListener
+
+        log = Log(sys.stderr)
+        folding = Folding(log)
+        self._bus.subscribe(folding.before)
+        yield
+        if has_console:
+            self._bus.subscribe(folding.after)
+        self._bus.subscribe(
+            GithubListener(
+                log,
+                measured,
+                os.environ,
+                is_part=is_part,
+                stays_closed=not has_console,
+                program="python -m testkit" if has_console else "python -m pytest",
+            )
+        )
 
     def _show(self, *, threaded: bool) -> None:
         host = self._host

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction
+from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from testkit.core.configuration import configuration_sources
-from testkit.core.errors import ExitStatus, JournalError, TestkitError
+from testkit.core.errors import ExitStatus, JournalError, OptionError, TestkitError
 from testkit.core.events import (
     Fact,
     FixtureFinished,
@@ -31,8 +31,10 @@ from testkit.core.options import Options, Source, add_arguments, declared, from_
 from testkit.coverage.options import CoverageOptions
 from testkit.listeners import screenshots
 from testkit.listeners.console import ConsoleOptions
+from testkit.listeners.github import GithubOptions
 from testkit.selection.shards import Shard, ShardOptions
 from testkit.session.aftermath import RecordedRun, completed, find_run
+from testkit.session.aftermath.arguments import StatusOptions
 from testkit.session.aftermath.completion import PROCESS_DIED
 from testkit.session.host import Host
 from testkit.session.joining import brought, join_screenshots
@@ -42,9 +44,12 @@ from testkit.session.proof import Placed, ids_in_order, problems_of, twins_of
 from testkit.session.sharding import MERGED_GROUPS
 from testkit.session.telling import Telling
 
+if TYPE_CHECKING:
+    from testkit.coverage.change import Base
+
 _DEPTH = 3
 """How many folders below one that is given a manifest may lie: CI systems put artifacts into folders of their own."""
-_OWN_SECTIONS = frozenset({"coverage", "databases", "reports"})
+_OWN_SECTIONS = frozenset({"coverage", "databases", "diff_coverage", "reports", "status"})
 """What a shard measured for itself; the joined run has its own, or none."""
 
 
@@ -86,9 +91,7 @@ def merge_parser() -> ArgumentParser:
     )
     parser.add_argument("--settings", help="The settings module, if listeners of the project's own need it.")
     parser.add_argument("--pythonpath", help="A folder to put on the import path.")
-    help = RunOptions.declared["allow_no_tests"].help
-    parser.add_argument("--allow-no-tests", action=BooleanOptionalAction, default=SUPPRESS, help=help)
-    add_arguments(parser, (*MERGED_GROUPS, ConsoleOptions))
+    add_arguments(parser, (*MERGED_GROUPS, ConsoleOptions, GithubOptions, StatusOptions))
     return parser
 
 
@@ -284,13 +287,20 @@ class MergedRun(Telling):
             lost=tuple(id for id in left if id not in told),
         )
 
-    def status(self, failures: int | None = None) -> tuple[ExitStatus, str]:
+    def _base_of_change(self) -> Base | None:
+        try:
+            return super()._base_of_change()
+        except OptionError as error:
+            self._below_minimum.append(str(error))  # the tests have run: what they came to is joined all the same
+            return None
+
+    def _judge(self, failures: int | None = None) -> tuple[ExitStatus, str]:
         """Return how the process should end; that a shard did not come to its end goes before what its tests say."""
         cut = [f"shard {shard} was cut short: {_cause(end)}" for shard, end in self._ends.items() if _cause(end)]
         cut += [f"shard {shard} has no coverage data" for shard in self._without_coverage]
         if cut and not self.interrupts.received:
             return ExitStatus.RUN_FAILED, "; ".join(cut)
-        return super().status(failures)
+        return super()._judge(failures)
 
 
 def _cause(end: RunFinished) -> str:

@@ -27,7 +27,7 @@ from testkit.session.sources import PartLoading, Sources, find_sources
 
 MERGED_GROUPS: tuple[type[OptionGroup], ...] = (XunitOptions, CoverageOptions, RouteOptions, QueryOptions)
 """The groups whose options a merge takes over from the shards, so that it writes what the run would have."""
-_MERGED_OPTIONS = (*declared(MERGED_GROUPS), "allow_no_tests", "listeners")
+_MERGED_OPTIONS = (*declared(MERGED_GROUPS), "allow_no_tests", "flaky", "listeners")
 
 
 def sharding_of(options: Options, reports: Path, known: Path, environ: Mapping[str, str]) -> Sharding | None:

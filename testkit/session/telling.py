@@ -7,16 +7,18 @@ import platform
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from testkit.core import journal
 from testkit.core.bus import Bus, Listener
 from testkit.core.clock import clock
-from testkit.core.errors import ExitStatus
+from testkit.core.errors import ExitStatus, TestkitError
 from testkit.core.events import Fact, RunFinished, RunMeasured, RunStarted
 from testkit.core.options import Options
 from testkit.core.tally import Tally
+from testkit.coverage.options import CoverageOptions
 from testkit.execution.interrupts import Interrupts
 from testkit.execution.options import ExecutionOptions
 from testkit.queries.options import QueryOptions
@@ -26,6 +28,7 @@ from testkit.session.options import CACHE, REPORTS, RunOptions
 from testkit.session.status import Ending
 
 if TYPE_CHECKING:
+    from testkit.coverage.change import Base
     from testkit.coverage.measure import Measurement
 
 
@@ -53,7 +56,9 @@ class Telling:
         self._early: list[RunMeasured] = []
         self._started = 0.0
         self._finished: RunFinished | None = None
-        self._below_minimum = ""
+        self._below_minimum: list[str] = []
+        self._base: Base | None = None
+        self._broken = ""
         self._losses = Losses()
         self._listening: Listening | None = None
         self._takes_signals = True
@@ -68,6 +73,8 @@ class Telling:
         if self.options[QueryOptions].update_query_snapshots:
             os.environ["TESTKIT_UPDATE_QUERY_SNAPSHOTS"] = "1"  # for the assertion, in whatever process it is
         self._listening = Listening(self.options, self._host, self._bus, self._tally, self.places)
+        if self._measurement is not None and not self._is_part and self.options[CoverageOptions].has_diff:
+            self._base = self._base_of_change()
         return self
 
     def __exit__(
@@ -83,6 +90,16 @@ class Telling:
                     self.notice(f"{setting.origin} has no effect without {spell(switch)}")
         if self.options[QueryOptions].query_budgets == "off" and self.options[QueryOptions].update_query_budgets:
             self.notice(f"{spell('update_query_budgets')} has no effect with {spell('query_budgets')}=off")
+
+    def _base_of_change(self) -> Base | None:
+        """Return what the change is compared with, of which the coverage is told.
+
+        Raises:
+            OptionError: there is no such commit, or diff-cover is not installed.
+        """
+        from testkit.coverage.change import Base
+
+        return Base(self.options[CoverageOptions], os.environ, Path.cwd())
 
     @property
     def may_be_empty(self) -> bool:
@@ -159,19 +176,27 @@ class Telling:
     # Ending
 
     def finish(self) -> None:
-        """Make the reports that need the run to be over, and say where all of them are; if there was a run."""
+        """Make the reports that need the run to be over, and say where all of them are; if there was a run.
+
+        The last that listeners hear is the section ``status``: what the process is going to end with.
+        """
         if not self.run_id or self._listening is None:
             return
         reports = self._listening.reports
         try:
             if self._measurement is not None:
                 self._finish_coverage(self._measurement, reports)
+        except TestkitError as error:
+            self._broken = str(error)
+            raise
         finally:
             if reports:
                 self.measured("reports", reports)
+            status, why = self._judge()
+            self.measured("status", {"status": int(status), "reason": why})
 
     def _finish_coverage(self, measurement: Measurement, reports: dict[str, str]) -> None:
-        result = measurement.finish()
+        result = measurement.finish(self._base)
         for warning in result.warnings:
             self.notice(f"coverage.py: {warning}")
         if self._losses.tests:
@@ -182,41 +207,50 @@ class Telling:
         reports |= {title: str(path) for title, path in result.reports.items()}
         if self._is_part:
             measurement.keep(self.places.journals.parent)  # only all parts together can reach a minimum
-        else:
-            self._below_minimum = result.below_minimum
+        elif result.below_minimum:
+            self._below_minimum.append(result.below_minimum)
         self.measured(
             "coverage",
             {
                 "percent": result.percent,
                 "covered": result.covered,
                 "statements": result.statements,
+                "files": {name: file._asdict() for name, file in result.files.items()},
                 "text": f"\n{result.text.rstrip()}",
             },
         )
+        if result.change is not None:
+            change = result.change.to_plain(self.options[CoverageOptions].cover_diff_min)
+            self._below_minimum += [change["failing"]] if change["failing"] else []
+            self.measured("diff_coverage", change)
 
     def status(self, failures: int | None = None) -> tuple[ExitStatus, str]:
         """Return how the process should end, and why if it is for more than ``failures`` tests that failed.
 
         ``failures`` is what the host made of the result, if it has an opinion; the facts go before it.
         """
-        bad = self._tally.bad
+        status, why = self._judge(failures)
+        if status is ExitStatus.TESTS_FAILED and self._below_minimum:
+            self.notice("; ".join(self._below_minimum))
+        elif status is ExitStatus.PASSED and self._tally.bad:
+            self.notice(f"suite_result() of the project's runner lets {self._tally.bad} failures pass")
+        return status, why
+
+    def _judge(self, failures: int | None = None) -> tuple[ExitStatus, str]:
         ending = Ending(
             finished=self._finished,
             interrupted=self.interrupts.received or (self._finished.interrupted if self._finished else ""),
             tally=self._tally,
             listener_failures=self._bus.failures,
-            failures=bad if failures is None else failures,
+            failures=self._tally.bad if failures is None else failures,
             flaky_fails=self.options[ExecutionOptions].flaky == "fail",
             may_be_empty=self.may_be_empty,
-            below_minimum=self._below_minimum,
+            below_minimum="; ".join(self._below_minimum),
             over_budget=self._listening.problem if self._listening is not None else "",
         )
-        status, why = ending.status()
-        if status is ExitStatus.TESTS_FAILED and self._below_minimum:
-            self.notice(self._below_minimum)
-        elif status is ExitStatus.PASSED and bad:
-            self.notice(f"suite_result() of the project's runner lets {bad} failures pass")
-        return status, why
+        if self._broken and not ending.interrupted:
+            return ExitStatus.RUN_FAILED, self._broken
+        return ending.status()
 
 
 def _run_started(run: str, ids: tuple[str, ...]) -> RunStarted:

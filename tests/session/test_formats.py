@@ -1,15 +1,13 @@
-"""The JSON document and the Markdown summary of a past run, made from plain lists of facts."""
+"""The JSON document of a past run, made from plain lists of facts."""
 
 from __future__ import annotations
 
 import io
 import json
-import re
 from contextlib import closing
 
 import pytest
 
-from testkit.core.errors import ExitStatus
 from testkit.core.events import (
     FixtureFinished,
     Outcome,
@@ -22,10 +20,8 @@ from testkit.core.events import (
     TestStarted,
     WorkerLost,
 )
-from testkit.session.aftermath import markdown
 from testkit.session.aftermath.document import Document
 from testkit.session.aftermath.ending import Ending
-from testkit.session.aftermath.markdown import Summary
 
 PASSED, FAILED = Outcome.PASSED, Outcome.FAILED
 NASTY = "x``y``` ~~~ | <b>&amp;</b> @me #1 [l](http://h) \x1b[31m \ud800\r\nnext *line*"
@@ -88,11 +84,6 @@ def document(facts):
     return json.loads(out.getvalue(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
-def summary(facts):
-    listener, ending = told(Summary, facts)
-    return listener.text(*ending.status())
-
-
 def test_the_document_has_the_run_its_totals_and_each_test():
     """Run, totals, outcomes and each test with its attempts, problems and subtests are in one JSON document."""
     found = document(RUN)
@@ -137,78 +128,3 @@ def test_the_document_of_a_run_without_tests_is_json_as_well():
     assert (found["tests"], found["run"]["status"]) == ([], 4)
     found = document([RUN[0], failed("t1", NASTY), RunFinished(at=1.0, seconds=0.0)])
     assert found["tests"][0]["problems"][0]["message"] == NASTY
-
-
-def test_the_summary_has_a_table_and_the_failures():
-    """Outcomes are counted in a table; each failure has its name, message, place and traceback; lists say the rest."""
-    text = summary(RUN)
-    assert text.startswith(
-        "## Tests: interrupted\n\n"
-        "| tests | passed | failed | not run | seconds |\n"
-        "|---:|---:|---:|---:|---:|\n"
-        "| 4 | 2 | 2 | 1 | 8.0 |\n\n"
-        "`the run was interrupted by SIGINT`\n\n"
-        "### Failures\n\n"
-    )
-    assert re.findall("^#### (.*)$", text, re.MULTILINE) == [
-        "`a.T.t3 (a=2)`",
-        "`a.V (setUpClass)`",
-        "`a.T.t4`",
-    ]
-    assert "`E`: `sub (a=2)` at `app/tests.py:9`\n\n```text\nTraceback of sub (a=2)\n```\n" in text
-    assert text.endswith("### Not run: 1\n\n- `a.T.t5`\n\n### Flaky, passed when tried again: 1\n\n- `a.T.t2`\n")
-
-
-def test_the_heading_says_how_the_run_ended():
-    """Each exit status has its words."""
-    assert {status: summary_of_status(status) for status in ExitStatus} == {
-        ExitStatus.PASSED: "## Tests: passed",
-        ExitStatus.TESTS_FAILED: "## Tests: failed",
-        ExitStatus.RUN_FAILED: "## Tests: the run failed",
-        ExitStatus.NOTHING_RAN: "## Tests: none ran",
-        ExitStatus.INTERRUPTED: "## Tests: interrupted",
-        ExitStatus.TERMINATED: "## Tests: interrupted",
-    }
-
-
-def summary_of_status(status):
-    listener, _ = told(Summary, [])
-    return listener.text(status, "").partition("\n")[0]
-
-
-def test_nothing_of_a_test_gets_out_of_its_code():
-    """Names, messages and tracebacks with every mark of Markdown and HTML are shown as they are, as code."""
-    text = summary([failed(f"t[{NASTY}]", NASTY), RunFinished(at=1.0, seconds=0.0, not_run=(f"a.`{NASTY}`",))])
-    assert "\x1b" not in text
-    assert "\ud800" not in text
-    # A code span is between two rows of backticks of the same length, and a code block likewise, by whole lines.
-    without_blocks = re.sub(r"^(`{3,})text\n.*?\n\1$", "", text, flags=re.MULTILINE | re.DOTALL)
-    rest = re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", "", without_blocks)
-    assert not re.search(r"[<@*\[~&`]", rest), rest
-    assert "````text\nTraceback of x``y``` ~~~" in text
-
-
-def test_a_markdown_parser_sees_code_alone():
-    """A parser of CommonMark finds no text of a test outside of code spans and blocks."""
-    parser = pytest.importorskip("markdown_it").MarkdownIt("gfm-like", {"linkify": False})
-    tokens = parser.parse(summary([failed("t1", NASTY), RunFinished(at=1.0, seconds=0.0, not_run=(NASTY,))]))
-    leaves = [leaf for token in tokens for leaf in (token.children or [token])]
-    code = [leaf.content for leaf in leaves if leaf.type in ("code_inline", "fence")]
-    assert sum("next *line*" in content for content in code) == 3
-    other = [leaf for leaf in leaves if leaf.type not in ("code_inline", "fence")]
-    assert not [leaf.content for leaf in other if re.search(r"[<@*]|next", leaf.content)]
-    assert {leaf.type for leaf in other if leaf.type.startswith(("html", "link", "em"))} == set()
-
-
-def test_a_summary_is_short_however_much_failed():
-    """Of many failures some are shown and the others counted; a long traceback keeps its two ends."""
-    many = markdown.MOST_FAILURES + 7
-    facts = [failed(f"t{number}", "begin" + "x" * 100_000 + "end") for number in range(many)]
-    text = summary([*facts, RunFinished(at=1.0, seconds=0.0, lost=tuple(f"l{number}" for number in range(100)))])
-    assert len(text) < 500_000
-    assert text.count("\n#### ") == markdown.MOST_FAILURES
-    assert "\n… and 7 more\n" in text
-    assert "characters cut" in text
-    assert "xxxend" in text
-    assert f"- … and {100 - markdown.MOST_NAMES} more\n" in text
-    assert f"| {many} | {many} | 100 |" in text

@@ -192,12 +192,12 @@ class _Reports:
                 document.write(out, *self._status())
 
     def _write_markdown(self, output: Path | None) -> None:
-        from testkit.session.aftermath.markdown import Summary
+        from testkit.summary import Gathered, summary
 
-        summary = Summary(self._ending)
-        self._listen(summary)
+        run = Gathered()
+        self._listen(run)
         with opened(output) as out:
-            out.write(summary.text(*self._status()).encode("utf-8", "backslashreplace"))
+            out.write(summary(run, *self._status()).encode("utf-8", "backslashreplace"))
 
 
 def _publish(facts: Iterable[Fact], bus: Bus) -> dict[str, str]:
