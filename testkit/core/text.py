@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
+_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
@@ -28,6 +29,24 @@ def visible(text: str) -> str:
 
 def _spell(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
+
+
+def unturned(text: str) -> str:
+    r"""Return ``text`` as :func:`visible` has it, and with what turns its direction spelled, too: ``\u202e``.
+
+    With such marks (https://www.unicode.org/reports/tr9/) a line on a page shows something else than is in it.
+    """
+    return _TURNING.sub(_spell, visible(text))
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return ``text`` on one line as :func:`unturned` has it, without its middle if it is longer than ``limit``."""
+    return " ".join(unturned(cut_middle(text, limit)).split())
+
+
+def first_line(text: str) -> str:
+    """Return the first line of ``text`` that says something."""
+    return text.strip().partition("\n")[0]
 
 
 def cut_middle(text: str, limit: int, missing: int = 0) -> str:

@@ -30,6 +30,7 @@ from testkit.queries.options import QueryOptions
 from testkit.screenshots.options import ScreenshotOptions, from_needle
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import ShardOptions
+from testkit.session.formats import FORMAT_GROUPS
 
 Spell = Callable[[str], str]
 REPORTS = Path("reports")
@@ -68,6 +69,7 @@ GROUPS: tuple[type[OptionGroup], ...] = (
     ShardOptions,
     ConsoleOptions,
     XunitOptions,
+    *FORMAT_GROUPS,
     CoverageOptions,
     RouteOptions,
     QueryOptions,
