@@ -1,5 +1,6 @@
 from django.contrib.gis.geos import Point
 from django.http import HttpRequest, JsonResponse
+
 from places.models import Cafe
 
 

@@ -1,5 +1,6 @@
 from django.contrib.gis.geos import Point
 from django.test import TestCase
+
 from places.models import Cafe
 
 MARKET = Point(11.5761, 48.1351, srid=4326)
@@ -8,7 +9,11 @@ MARKET = Point(11.5761, 48.1351, srid=4326)
 class DistanceTests(TestCase):
     @classmethod
     def setUpTestData(cls):
-        for name, lon, lat in (("Dallmayr", 11.5786, 48.1386), ("Airport", 11.7861, 48.3538), ("Corner", 11.5762, 48.1352)):
+        for name, lon, lat in (
+            ("Dallmayr", 11.5786, 48.1386),
+            ("Airport", 11.7861, 48.3538),
+            ("Corner", 11.5762, 48.1352),
+        ):
             Cafe.objects.create(name=name, location=Point(lon, lat, srid=4326))
 
     def test_the_nearest_comes_first(self):

@@ -1,5 +1,6 @@
 from django.contrib.gis.geos import Point
 from django.test import TestCase
+
 from places.models import Cafe
 
 
