@@ -19,6 +19,8 @@ from testkit.core.paths import path_below
 KEPT_RUNS = 5
 """How many runs' files stay in a journal folder; a run that begins removes the older ones."""
 
+FILES = "*.*.jsonl"
+"""The files of journals in a folder; a listener's file of JSON lines has but one dot in its name."""
 _IDS_AT_ONCE = 1000
 
 
@@ -76,7 +78,7 @@ class Journal:
 
 def runs(folder: Path) -> list[str]:
     """Return the ids of the runs that have a journal in ``folder``, the oldest first."""
-    return sorted({path.name.rsplit(".", 2)[0] for path in folder.glob("*.jsonl")})
+    return sorted({path.name.rsplit(".", 2)[0] for path in folder.glob(FILES)})
 
 
 def remove_old_runs(folder: Path, keep: int = KEPT_RUNS) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
+_MISLEADING = re.compile("[\x85\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
@@ -28,6 +29,25 @@ def visible(text: str) -> str:
 
 def _spell(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
+
+
+def unmistakable(text: str) -> str:
+    r"""Return ``text`` as :func:`visible` has it, with what changes the look of a line spelled, too: ``\u202e``.
+
+    That are marks that turn its direction (https://www.unicode.org/reports/tr9/), by which a page shows something else
+    than is in it, and ends of line that only some programs take for one.
+    """
+    return _MISLEADING.sub(_spell, visible(text))
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return ``text`` on one line as :func:`unmistakable` has it, without its middle if it is longer than ``limit``."""
+    return " ".join(unmistakable(cut_middle(text, limit)).split())
+
+
+def first_line(text: str) -> str:
+    """Return the first line of ``text`` that says something."""
+    return text.strip().partition("\n")[0]
 
 
 def cut_middle(text: str, limit: int, missing: int = 0) -> str:

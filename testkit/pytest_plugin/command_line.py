@@ -34,6 +34,16 @@ FLAGS = (
     Flag("xunit", "with_xunit", "Write testkit's xunit (JUnit XML) file."),
     Flag("xunit-file", "xunit_file", "Where the xunit file goes. Default: reports/xunit.xml.", "FILE"),
     Flag("xunit-flavour", "xunit_flavour", "What is in it.", "default|strict|classic"),
+    Flag("jsonl", "with_jsonl", "Write all facts of the run as JSON lines."),
+    Flag("jsonl-file", "jsonl_file", "Where they go. Default: reports/facts.jsonl.", "FILE"),
+    Flag("tap", "with_tap", "Write a TAP file."),
+    Flag("tap-file", "tap_file", "Where the TAP file goes. Default: reports/tests.tap.", "FILE"),
+    Flag("sarif", "with_sarif", "Write failures and broken guards as SARIF."),
+    Flag("sarif-file", "sarif_file", "Where the SARIF goes. Default: reports/testkit.sarif.", "FILE"),
+    Flag("codequality", "with_codequality", "Write a Code Quality report for GitLab."),
+    Flag(
+        "codequality-file", "codequality_file", "Where it goes. Default: reports/gl-code-quality-report.json.", "FILE"
+    ),
     Flag("journal", "pytest_journal", "Keep a journal in reports/journal, for `python -m testkit report` and `merge`."),
     Flag("shard", "shard", "Run one of several shards, and keep a journal for `merge`.", "INDEX/TOTAL|auto"),
     Flag("query-budgets", "query_budgets", "What to do with query budgets.", "auto|check|record|off"),

@@ -50,11 +50,13 @@ class State:
         from testkit.listeners.xunit import XunitOptions
         from testkit.queries.options import QueryOptions
         from testkit.selection.shards import ShardOptions
+        from testkit.session import formats
         from testkit.session.options import RunOptions
 
         options, run = self.options, self.options[RunOptions]
         return bool(
             options[XunitOptions].with_xunit
+            or any(formats.wanted(options))
             or run.pytest_journal
             or run.listeners
             or options[ShardOptions].shard

@@ -25,6 +25,7 @@ from testkit.execution.watchdog import RunTimedOut, Watchdog
 from testkit.listeners.xunit import XunitOptions
 from testkit.queries.options import QueryOptions
 from testkit.selection import durations
+from testkit.session import formats
 from testkit.session.host import Host
 from testkit.session.listening import Places
 from testkit.session.ways import Inline, Way
@@ -102,6 +103,7 @@ class Execution:
             "report",
             f"--journal={self._places.journals}",
             f"--run={self._run}",
+            *formats.flags(self._all_options),
         ]
         if not xunit.with_xunit:
             return [*command, "--no-with-xunit"]

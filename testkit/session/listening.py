@@ -26,6 +26,7 @@ from testkit.screenshots.options import ScreenshotOptions
 from testkit.selection import durations
 from testkit.selection.durations import Durations
 from testkit.selection.shards import ShardOptions
+from testkit.session import formats
 from testkit.session.host import Host
 from testkit.session.options import RunOptions
 
@@ -68,9 +69,11 @@ class Listening:
         origin = options.settings["listeners"].origin
         self._own = [_import_listener(path, origin) for path in options[RunOptions].listeners]
         xunit = options[XunitOptions]
-        if xunit.with_xunit and xunit.place.is_file():
+        made = [xunit.place] if xunit.with_xunit else []
+        for place in (*made, *(path for _, path in formats.wanted(options))):
             # Should this run not come to its end, the last one's file must not be taken for its.
-            xunit.place.unlink()
+            if place.is_file():
+                place.unlink()
 
     def begin(
         self,
@@ -113,6 +116,9 @@ class Listening:
         if xunit.with_xunit:
             self._bus.subscribe(xunit_listener(xunit))
             self.reports["xunit"] = str(xunit.place)
+        for name, path in formats.wanted(self._options):
+            self._bus.subscribe(formats.listening(name, path, stack))
+            self.reports[formats.FORMATS[name].title] = str(path)
         if not self._host.keeps_journal:
             return
         try:

@@ -31,6 +31,7 @@ from testkit.queries.options import QueryOptions
 from testkit.screenshots.options import ScreenshotOptions, from_needle
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import ShardOptions
+from testkit.session.formats import FORMAT_GROUPS
 
 Spell = Callable[[str], str]
 REPORTS = Path("reports")
@@ -70,6 +71,7 @@ GROUPS: tuple[type[OptionGroup], ...] = (
     ConsoleOptions,
     GithubOptions,
     XunitOptions,
+    *FORMAT_GROUPS,
     CoverageOptions,
     RouteOptions,
     QueryOptions,

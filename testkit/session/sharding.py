@@ -22,10 +22,17 @@ from testkit.selection.durations import Durations
 from testkit.selection.plan import Plan, Unit, plan_classes, plan_sources
 from testkit.selection.rerun import RerunOptions
 from testkit.selection.shards import AUTO, Shard, ShardOptions, parse_shard, shard_in
+from testkit.session.formats import FORMAT_GROUPS
 from testkit.session.manifest import NAME, Manifest, SeenClass, read_manifest, shortened, write_manifest
 from testkit.session.sources import PartLoading, Sources, find_sources
 
-MERGED_GROUPS: tuple[type[OptionGroup], ...] = (XunitOptions, CoverageOptions, RouteOptions, QueryOptions)
+MERGED_GROUPS: tuple[type[OptionGroup], ...] = (
+    XunitOptions,
+    *FORMAT_GROUPS,
+    CoverageOptions,
+    RouteOptions,
+    QueryOptions,
+)
 """The groups whose options a merge takes over from the shards, so that it writes what the run would have."""
 _MERGED_OPTIONS = (*declared(MERGED_GROUPS), "allow_no_tests", "flaky", "listeners")
 

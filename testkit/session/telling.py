@@ -22,6 +22,7 @@ from testkit.coverage.options import CoverageOptions
 from testkit.execution.interrupts import Interrupts
 from testkit.execution.options import ExecutionOptions
 from testkit.queries.options import QueryOptions
+from testkit.session.formats import FORMATS
 from testkit.session.host import Host
 from testkit.session.listening import Listening, Losses, Places
 from testkit.session.options import CACHE, REPORTS, RunOptions
@@ -84,7 +85,8 @@ class Telling:
 
     def _tell_what_has_no_effect(self) -> None:
         settings, spell = self.options.settings, self._host.spell
-        for prefix, switch in (("cover_", "with_cov"), ("xunit_", "with_xunit")):
+        of_formats = ((f"{name}_", f"with_{name}") for name in FORMATS)
+        for prefix, switch in (("cover_", "with_cov"), ("xunit_", "with_xunit"), *of_formats):
             for name, setting in settings.items():
                 if name.startswith(prefix) and setting.origin.startswith("--") and not settings[switch].value:
                     self.notice(f"{setting.origin} has no effect without {spell(switch)}")

@@ -67,7 +67,7 @@ def find_run(place: Path | None = None, run: str | None = None) -> RecordedRun:
         return _run_of_file(place, run)
     if not place.is_dir():
         raise JournalError(f"{place} does not exist: give a folder such as {JOURNALS}, or a .jsonl file of it")
-    folder = next((place / below for below in _BELOW if any((place / below).glob("*.jsonl"))), place)
+    folder = next((place / below for below in _BELOW if any((place / below).glob(journal.FILES))), place)
     known = journal.runs(folder)
     if not known:
         raise JournalError(f"no journal in {place}: run the tests first, or give a folder such as {JOURNALS}")

@@ -6,7 +6,7 @@ import shutil
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from io import TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +15,7 @@ from typing import Any, TextIO, TypeGuard
 from testkit.core.bus import Bus, Listener
 from testkit.core.errors import ExitStatus, OptionError, TestkitError
 from testkit.core.events import Fact, RunFinished, RunMeasured, RunStarted
-from testkit.core.options import Options, add_arguments
+from testkit.core.options import Options, add_arguments, declared
 from testkit.core.tally import Tally
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import Console, ConsoleOptions, wants_colour
@@ -34,9 +34,11 @@ from testkit.session.aftermath.arguments import (
 from testkit.session.aftermath.completion import completed, has_died
 from testkit.session.aftermath.ending import Ending
 from testkit.session.aftermath.journals import JOURNALS, RecordedRun, find_run
+from testkit.session.formats import FORMAT_GROUPS, listening, wanted
+from testkit.session.formats import FORMATS as FILE_FORMATS
 from testkit.session.options import CACHE, RunOptions
 
-FORMATS = ("console", "xunit", "json", "markdown")
+FORMATS = ("console", "xunit", "json", "markdown", *FILE_FORMATS)
 
 
 def report_parser() -> ArgumentParser:
@@ -44,7 +46,7 @@ def report_parser() -> ArgumentParser:
     parser = ArgumentParser(
         "python -m testkit report",
         description="Make the reports of a past run from its journal, also if it was killed: the end of the console, "
-        "and the xunit file. The exit status is the run's; 2 if its process died.",
+        "the xunit file, and others that are asked for. The exit status is the run's; 2 if its process died.",
     )
     parser.add_argument(
         "--journal",
@@ -57,7 +59,7 @@ def report_parser() -> ArgumentParser:
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="Where the report of --format goes. Default: standard output."
     )
-    add_arguments(parser, (XunitOptions, ConsoleOptions, StatusOptions))
+    add_arguments(parser, (XunitOptions, *FORMAT_GROUPS, ConsoleOptions, StatusOptions))
     return parser
 
 
@@ -100,7 +102,10 @@ class _Reports:
             own["xunit"] = str(xunit.place)
         remembering = _Remembering(self._recorded)
         bus.subscribe(remembering)
-        with readers_may_leave():
+        with ExitStack() as stack, readers_may_leave():
+            for name, path in wanted(self._options):
+                bus.subscribe(listening(name, path, stack))
+                own[FILE_FORMATS[name].title] = str(path)
             bus.subscribe(self._console(sys.stdout))
             of_run = _publish(self._facts, bus)
             if of_run or own:
@@ -141,13 +146,18 @@ class _Reports:
             "json": self._write_json,
             "markdown": self._write_markdown,
         }
-        write[format](output)
+        if format in FILE_FORMATS:
+            self._write_file(format, output)
+        else:
+            write[format](output)
         if output is not None:
             print(f"testkit: the report is in {output}", file=sys.stderr)
         return self._finish()
 
     def _tell_what_has_no_effect(self, format: str) -> None:
-        idle = {"with_xunit", "xunit_file"} | ({"xunit_flavour"} if format != "xunit" else set())
+        idle = set(declared((XunitOptions, *FORMAT_GROUPS)))
+        if format == "xunit":
+            idle.discard("xunit_flavour")
         for name in sorted(idle):
             flag = self._options.settings[name].origin
             if flag.startswith("--"):
@@ -180,8 +190,14 @@ class _Reports:
         with TemporaryDirectory() as folder:
             path = Path(folder, "xunit.xml")
             self._listen(xunit_listener(with_values(options, xunit_file=path)))
-            with open(path, "rb") as made, opened(output) as out:
-                shutil.copyfileobj(made, out)
+            _hand_over(path, output)
+
+    def _write_file(self, format: str, output: Path | None) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, format)
+            with ExitStack() as stack:
+                self._listen(listening(format, path, stack))
+            _hand_over(path, output)
 
     def _write_json(self, output: Path | None) -> None:
         from testkit.session.aftermath.document import Document
@@ -198,6 +214,11 @@ class _Reports:
         self._listen(run)
         with opened(output) as out:
             out.write(summary(run, *self._status()).encode("utf-8", "backslashreplace"))
+
+
+def _hand_over(made: Path, output: Path | None) -> None:
+    with open(made, "rb") as file, opened(output) as out:
+        shutil.copyfileobj(file, out)
 
 
 def _publish(facts: Iterable[Fact], bus: Bus) -> dict[str, str]:

@@ -1,0 +1,5 @@
+from django.urls import path
+
+from places.views import nearest
+
+urlpatterns = [path("cafes/", nearest, name="nearest")]
