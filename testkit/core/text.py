@@ -30,6 +30,21 @@ def _spell(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
 
 
+def readable(text: str) -> str:
+    """Return ``text`` as :func:`visible` does, also without what turns the direction of writing or has no width.
+
+    For pages, where a browser would act on such characters; tabs and line ends stay.
+    """
+    if text.isprintable():
+        return text
+    # By lines, of which most are printable: this says so of them at once.
+    return "\n".join(line if line.isprintable() else _spelt(line) for line in text.split("\n"))
+
+
+def _spelt(line: str) -> str:
+    return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in line)
+
+
 def cut_middle(text: str, limit: int, missing: int = 0) -> str:
     """Return ``text``, or its two ends with how many characters were cut between them if it is longer than ``limit``.
 

@@ -80,7 +80,8 @@ class BudgetsListener:
             self.problem = f"more queries than the budgets allow, at {', '.join(standing.over)} (see above)"
         edits = self._edit(is_green=is_whole and self._tally.is_good and not standing.over)
         text = "\n".join(["", describe_standing(standing, self._budgets, records=self._records), *edits])
-        self._publish_measured(SECTION, {**standing.to_plain(), "text": text})
+        most = {key: most for key in self._costs if (most := self._budgets.most_of(key)) is not None}
+        self._publish_measured(SECTION, {**standing.to_plain(), "most": most, "text": text})
 
     @property
     def _records(self) -> bool:

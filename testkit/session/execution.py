@@ -22,6 +22,7 @@ from testkit.execution.processes import honest_exits
 from testkit.execution.recorder import Publish, Recorder
 from testkit.execution.stopping import StopWhen
 from testkit.execution.watchdog import RunTimedOut, Watchdog
+from testkit.listeners.html import HtmlOptions
 from testkit.listeners.xunit import XunitOptions
 from testkit.queries.options import QueryOptions
 from testkit.selection import durations
@@ -94,7 +95,7 @@ class Execution:
 
     def _reporting_command(self) -> list[str]:
         """Return the command that writes the reports of this run from its journal."""
-        xunit = self._all_options[XunitOptions]
+        xunit, html = self._all_options[XunitOptions], self._all_options[HtmlOptions]
         command = [
             sys.executable,
             "-m",
@@ -102,6 +103,7 @@ class Execution:
             "report",
             f"--journal={self._places.journals}",
             f"--run={self._run}",
+            *(["--with-html", f"--html-file={html.html_file}"] if html.with_html else ["--no-with-html"]),
         ]
         if not xunit.with_xunit:
             return [*command, "--no-with-xunit"]

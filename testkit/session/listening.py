@@ -18,6 +18,7 @@ from testkit.coverage.routes.options import RouteOptions
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions, console_listener
 from testkit.listeners.durations import DurationsListener
+from testkit.listeners.html import HtmlOptions, html_listener
 from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.queries.options import QueryOptions
 from testkit.screenshots.options import ScreenshotOptions
@@ -65,10 +66,11 @@ class Listening:
         self._base = self._base_of_routes()
         origin = options.settings["listeners"].origin
         self._own = [_import_listener(path, origin) for path in options[RunOptions].listeners]
-        xunit = options[XunitOptions]
-        if xunit.with_xunit and xunit.place.is_file():
-            # Should this run not come to its end, the last one's file must not be taken for its.
-            xunit.place.unlink()
+        xunit, html = options[XunitOptions], options[HtmlOptions]
+        for is_wanted, place in ((xunit.with_xunit, xunit.place), (html.with_html, html.html_file)):
+            if is_wanted and place.is_file():
+                # Should this run not come to its end, the last one's file must not be taken for its.
+                place.unlink()
 
     def begin(
         self,
@@ -110,6 +112,10 @@ class Listening:
         if xunit.with_xunit:
             self._bus.subscribe(xunit_listener(xunit))
             self.reports["xunit"] = str(xunit.place)
+        html = self._options[HtmlOptions]
+        if html.with_html:
+            self._bus.subscribe(html_listener(html.html_file))
+            self.reports["report page"] = str(html.html_file)
         if not self._host.keeps_journal:
             return
         try:

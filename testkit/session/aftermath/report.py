@@ -20,6 +20,7 @@ from testkit.core.tally import Tally
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import Console, ConsoleOptions, wants_colour
 from testkit.listeners.durations import DurationsListener
+from testkit.listeners.html import HtmlOptions, html_listener
 from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.selection import durations
 from testkit.selection.durations import Durations
@@ -36,7 +37,7 @@ from testkit.session.aftermath.ending import Ending
 from testkit.session.aftermath.journals import JOURNALS, RecordedRun, find_run
 from testkit.session.options import CACHE, RunOptions
 
-FORMATS = ("console", "xunit", "json", "markdown")
+FORMATS = ("console", "xunit", "html", "json", "markdown")
 
 
 def report_parser() -> ArgumentParser:
@@ -44,7 +45,7 @@ def report_parser() -> ArgumentParser:
     parser = ArgumentParser(
         "python -m testkit report",
         description="Make the reports of a past run from its journal, also if it was killed: the end of the console, "
-        "and the xunit file. The exit status is the run's; 2 if its process died.",
+        "the xunit file, and the report page if it is wanted. The exit status is the run's; 2 if its process died.",
     )
     parser.add_argument(
         "--journal",
@@ -57,7 +58,7 @@ def report_parser() -> ArgumentParser:
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="Where the report of --format goes. Default: standard output."
     )
-    add_arguments(parser, (XunitOptions, ConsoleOptions, StatusOptions))
+    add_arguments(parser, (XunitOptions, HtmlOptions, ConsoleOptions, StatusOptions))
     return parser
 
 
@@ -98,6 +99,10 @@ class _Reports:
         if xunit.with_xunit or self._options.settings["with_xunit"].origin == "default":
             bus.subscribe(xunit_listener(xunit))
             own["xunit"] = str(xunit.place)
+        html: HtmlOptions = self._options[HtmlOptions]
+        if html.with_html:
+            bus.subscribe(html_listener(html.html_file))
+            own["report page"] = str(html.html_file)
         remembering = _Remembering(self._recorded)
         bus.subscribe(remembering)
         with readers_may_leave():
@@ -138,6 +143,7 @@ class _Reports:
         write: Mapping[str, Callable[[Path | None], None]] = {
             "console": self._write_console,
             "xunit": self._write_xunit,
+            "html": self._write_html,
             "json": self._write_json,
             "markdown": self._write_markdown,
         }
@@ -147,7 +153,9 @@ class _Reports:
         return self._finish()
 
     def _tell_what_has_no_effect(self, format: str) -> None:
-        idle = {"with_xunit", "xunit_file"} | ({"xunit_flavour"} if format != "xunit" else set())
+        idle = {"with_xunit", "xunit_file", "with_html", "html_file"} | (
+            {"xunit_flavour"} if format != "xunit" else set()
+        )
         for name in sorted(idle):
             flag = self._options.settings[name].origin
             if flag.startswith("--"):
@@ -183,6 +191,12 @@ class _Reports:
             with open(path, "rb") as made, opened(output) as out:
                 shutil.copyfileobj(made, out)
 
+    def _write_html(self, output: Path | None) -> None:
+        page = html_listener(None)
+        self._listen(page)
+        with opened(output) as out:
+            out.write(page.page())
+
     def _write_json(self, output: Path | None) -> None:
         from testkit.session.aftermath.document import Document
 
@@ -210,7 +224,11 @@ def _publish(facts: Iterable[Fact], bus: Bus) -> dict[str, str]:
         if isinstance(fact, RunStarted):
             folder = Path(fact.directory)
         bus.publish(fact)
-    return {title: path for title, path in made.items() if title != "xunit" and (folder / path).exists()}
+    return {
+        title: path
+        for title, path in made.items()
+        if title not in ("xunit", "report page") and (folder / path).exists()
+    }
 
 
 def _tells_of_reports(fact: Fact) -> TypeGuard[RunMeasured]:
