@@ -18,16 +18,16 @@ function durationPlot(list) {
   const step = width / shown.length;
   const most = Math.max(...shown.map((bin) => Math.max(bin.tests / all.tests, bin.seconds / all.seconds)));
   const scale = (share) => (share / most) * (base - 24);
-  const nameOfBin = (index) => (index === 0 ? `under ${duration(EDGES[0])}` : index > EDGES.length - 1 ? `over ${duration(EDGES.at(-1))}` : `${duration(EDGES[index - 1])} to ${duration(EDGES[index])}`);
+  const nameOfBin = (index) => (index === 0 ? `under ${tick(EDGES[0])}` : index > EDGES.length - 1 ? `over ${tick(EDGES.at(-1))}` : `${tick(EDGES[index - 1])} to ${tick(EDGES[index])}`);
   const bars = shown.map((bin, index) => {
     const x = index * step;
     const title = `${nameOfBin(first + index)}: ${plural(bin.tests, "test")} (${percent(100 * bin.tests / all.tests)}), ${duration(bin.seconds)} (${percent(100 * bin.seconds / all.seconds)})`;
     const bar = (share, offset, name) => { const tall = share ? Math.max(1.5, scale(share)) : 0; return svg("rect", { class: name, x: x + offset, y: base - tall, width: step * 0.36, height: tall, rx: 1.5 }); };
     return svg("g", {}, svg("title", {}, title), svg("rect", { class: "hit", x, y: 0, width: step, height }),
       bar(bin.tests / all.tests, step * 0.12, "count"), bar(bin.seconds / all.seconds, step * 0.5, "time"),
-      bin.tests ? svg("text", { x: x + step * 0.3, y: base - scale(bin.tests / all.tests) - 5, "text-anchor": "middle" }, number(bin.tests)) : "");
+      bin.tests ? svg("text", { x: x + step * 0.5, y: base - scale(Math.max(bin.tests / all.tests, bin.seconds / all.seconds)) - 6, "text-anchor": "middle" }, number(bin.tests)) : "");
   });
-  const ticks = shown.slice(1).map((_, index) => svg("text", { x: (index + 1) * step, y: base + 18, "text-anchor": "middle" }, duration(EDGES[first + index])));
+  const ticks = shown.slice(1).map((_, index) => svg("text", { x: (index + 1) * step, y: base + 18, "text-anchor": "middle" }, tick(EDGES[first + index])));
   const plot = svg("svg", { class: "plot", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": shown.map((bin, index) => bin.tests && `${nameOfBin(first + index)}: ${plural(bin.tests, "test")}, ${percent(100 * bin.seconds / all.seconds)} of the time`).filter(Boolean).join("; ") },
     svg("line", { x1: 0, x2: width, y1: base + 0.5, y2: base + 0.5 }), bars, ticks);
   return h("figure", { class: "chart" }, h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": "Plot of durations" }, plot), h("figcaption", { class: "legend" },

@@ -28,6 +28,9 @@ function duration(seconds) {
   return whole < 3600 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+// For the marks of an axis, which are round.
+const tick = (seconds) => (seconds >= 1 && seconds < 60 ? `${Math.round(seconds * 100) / 100} s` : duration(seconds));
+
 function size(characters) {
   if (characters < 10_000) return plural(characters, "character");
   return `${(characters / 1e6).toFixed(characters < 1e6 ? 2 : 1)} million characters`;
@@ -57,8 +60,13 @@ function copyButton(text, label) {
 }
 
 // What is told of a state has a sign as well as a colour.
-const SIGNS = { passed: "✓", failed: "✗", error: "!", skipped: "–", "expected failure": "✓", "unexpected success": "!", "not run": "·", lost: "?", flaky: "↻" };
-const badge = (outcome, word = outcome) => h("span", { class: "badge", "data-state": outcome.replaceAll(" ", "-") }, h("span", { class: "sign", "aria-hidden": "true" }, SIGNS[outcome] || "·"), h("span", { class: "word" }, word));
+const [CHECK, CROSS, BANG] = ["M4 8.4l2.8 2.8L12 5", "M5 5l6 6M11 5l-6 6", "M8 4v4.6M8 11.8v.2"];
+const SIGNS = {
+  passed: CHECK, failed: CROSS, error: BANG, "expected failure": CHECK, "unexpected success": BANG, skipped: "M5 8h6", "not run": "M8 8v.01",
+  lost: "M6 6.2a2 2 0 1 1 3 1.8c-.7.4-1 .7-1 1.4M8 11.8v.2", flaky: "M11.6 8a3.6 3.6 0 1 1-1.1-2.6M11.8 3.4v2.4H9.4", close: CROSS,
+};
+const sign = (name) => svg("svg", { class: "sign", viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: SIGNS[name] || SIGNS["not run"] }));
+const badge = (outcome, word = outcome) => h("span", { class: "badge", "data-state": outcome.replaceAll(" ", "-") }, sign(outcome), h("span", { class: "word" }, word));
 
 const head = (title, ...rest) => h("div", { class: "head" }, h("h2", {}, title), ...rest);
 const note = (...text) => h("p", { class: "note" }, ...text);

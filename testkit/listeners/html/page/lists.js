@@ -30,7 +30,7 @@ function sortable({ label, columns, rows: list, sort = 0, most = 50, search = nu
       words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
       show();
     } }));
-  return [field, h("div", { class: "wide", role: "group", tabindex: "0", "aria-label": label }, h("table", {}, h("caption", { class: "hidden" }, label), h("thead", {}, h("tr", {}, heads)), body)), foot];
+  return [...(field ? [field] : []), h("div", { class: "wide", role: "group", tabindex: "0", "aria-label": label }, h("table", {}, h("caption", { class: "hidden" }, label), h("thead", {}, h("tr", {}, heads)), body)), foot];
 }
 
 // A share of the largest, as a bar beside a number.

@@ -10,6 +10,7 @@ const VIEWS = {
   coverage: { has: () => Object.keys(data.coverage).length > 0, show: showCoverage, text: () => (typeof data.coverage.percent === "number" ? percent(data.coverage.percent) : "") },
   run: { has: () => true, show: showRun },
 };
+const sectionOf = (name) => one(`#view-${name}`); // not the name itself, to which the browser would scroll
 const root = document.documentElement;
 let table = null;
 let current = "";
@@ -24,7 +25,7 @@ for (const anchor of all("nav [data-view]")) {
 }
 
 function fillView(name) {
-  const section = one(`#${name}`);
+  const section = sectionOf(name);
   if (section.dataset.filled === undefined) {
     section.dataset.filled = "";
     section.hidden = false; // what is drawn measures itself
@@ -40,7 +41,7 @@ function view(name, { keep = true } = {}) {
     if (anchor.dataset.view === name) { anchor.setAttribute("aria-current", "page"); anchor.scrollIntoView({ block: "nearest", inline: "nearest" }); }
     else anchor.removeAttribute("aria-current");
   }
-  for (const other of names) if (other !== name) one(`#${other}`).hidden = true;
+  for (const other of names) if (other !== name) sectionOf(other).hidden = true;
   fillView(name).hidden = false;
   scrollTo(0, 0);
   if (name === "tests") { table.drawn = ""; table.draw(); }
@@ -102,7 +103,7 @@ try { const kept = localStorage.getItem("testkit-theme"); if (THEMES.includes(ke
 
 // Cards of the view, for j and k.
 function stepCards(by) {
-  const cards = all(".card > summary", one(`#${current}`));
+  const cards = all(".card > summary", sectionOf(current));
   if (!cards.length) return false;
   const at = cards.findIndex((card) => card.parentElement.contains(document.activeElement));
   const next = cards[Math.max(0, Math.min(cards.length - 1, at < 0 ? (by > 0 ? 0 : cards.length - 1) : at + by))];
@@ -165,10 +166,10 @@ if (time) time.textContent = new Date(time.dateTime).toLocaleString(undefined, {
 // On paper everything is there, but for the table of all tests.
 addEventListener("beforeprint", () => {
   for (const name of names) if (name !== "tests") fillView(name);
-  for (const name of names) one(`#${name}`).hidden = false;
-  for (const card of all("#failures .card, #flaky .card")) card.open = true;
+  for (const name of names) sectionOf(name).hidden = false;
+  for (const card of all("#view-failures .card, #view-flaky .card")) card.open = true;
 });
-addEventListener("afterprint", () => { for (const name of names) one(`#${name}`).hidden = name !== current; });
+addEventListener("afterprint", () => { for (const name of names) sectionOf(name).hidden = name !== current; });
 
 recall();
 root.dataset.ready = "";

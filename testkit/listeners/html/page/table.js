@@ -39,15 +39,16 @@ class TestTable {
     this.heads = Object.fromEntries(Object.keys(SORTS).filter((key) => (key !== "queries" || T.queries.length) && (key !== "worker" || this.workers)).map((key) => [key,
       h("th", { scope: "col", class: `of-${key}` }, h("button", { type: "button", click: () => this.sortBy(key) }, key))]));
     this.body = h("tbody");
+    this.nothing = empty("No test is like that.");
     this.table = h("table", { class: "tests" }, h("caption", { class: "hidden" }, "All tests"), h("thead", {}, h("tr", {}, Object.values(this.heads))), this.body);
-    this.scroll = h("div", { class: "scroll", role: "group", "aria-label": "All tests", tabindex: "-1" }, this.table);
+    this.scroll = h("div", { class: "scroll", role: "group", "aria-label": "All tests", tabindex: "-1" }, this.table, this.nothing);
     this.scroll.addEventListener("scroll", () => this.draw(), { passive: true });
     this.body.addEventListener("click", (event) => {
       const line = event.target.closest("tr[data-place]");
       if (line) this.open(Number(line.dataset.place));
     });
     new ResizeObserver(() => { this.drawn = ""; this.draw(); }).observe(this.scroll);
-    section.append(h("div", { class: "line filters", role: "group", "aria-label": "Filter" }, h("label", { class: "search" }, h("span", { class: "hidden" }, "Search tests by name, description or message"), this.search), this.chips, this.workers, this.count), this.scroll);
+    section.append(h("div", { class: "line filters", role: "group", "aria-label": "Filter" }, h("label", { class: "search" }, h("span", { class: "hidden" }, "Search tests by name, description or message"), this.search), h("div", { class: "chips" }, this.chips), this.workers, this.count), this.scroll);
   }
 
   // Reads what the filters say.
@@ -107,11 +108,11 @@ class TestTable {
     const drawn = `${first} ${last} ${this.current}`;
     if (drawn === this.drawn) return;
     this.drawn = drawn;
-    const space = (count) => { const line = h("tr", { class: "space", "aria-hidden": "true" }, h("td", { colspan: 9 })); line.style.height = `${count * height}px`; return line; };
+    const space = (count) => { const line = h("tr", { class: "space", "aria-hidden": "true" }, h("td")); line.style.height = `${count * height}px`; return line; };
     const lines = [];
     for (let place = first; place < last; place += 1) lines.push(this.line(place));
     this.body.replaceChildren(...(first ? [space(first)] : []), ...lines, ...(last < this.shown.length ? [space(this.shown.length - last)] : []));
-    if (!this.shown.length) this.body.append(h("tr", {}, h("td", { colspan: 9, class: "empty" }, "No test is like that.")));
+    this.nothing.hidden = this.shown.length > 0;
   }
 
   line(place) {
@@ -166,7 +167,7 @@ function openSheet(row, then = null) {
   if (then) afterSheet = then;
   sheet.dataset.row = row;
   one(".sheet", sheet).replaceChildren(
-    h("div", { class: "bar" }, badge(outcomeOf(row)), isFlaky.has(row) && badge("flaky"), h("span", { class: "push" }), h("button", { type: "button", class: "icon", "aria-label": "Close", click: () => sheet.close() }, "✕")),
+    h("div", { class: "bar" }, badge(outcomeOf(row)), isFlaky.has(row) && badge("flaky"), h("span", { class: "push" }), h("button", { type: "button", class: "icon", "aria-label": "Close", click: () => sheet.close() }, sign("close"))),
     h("h2", { id: "detail-title" }, nameOf(row)), h("p", { class: "holder" }, classOf(row)),
     T.summary[row] && h("p", { class: "summary" }, T.summary[row]) || "", metaOf(row), ...bodyOfTest(row));
   if (!sheet.open) sheet.showModal();

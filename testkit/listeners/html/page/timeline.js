@@ -23,7 +23,7 @@ function timelineOf(line) {
     const every = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200].find((step) => step * scale >= 70) || 14400;
     for (let at = 0; at <= total; at += every) {
       const x = left + at * scale;
-      parts.push(svg("line", { x1: x, x2: x, y1: 0, y2: height - 20 }), svg("text", { x, y: height - 6, "text-anchor": at ? "middle" : "start" }, at ? duration(at) : "0"));
+      parts.push(svg("line", { x1: x, x2: x, y1: 0, y2: height - 20 }), svg("text", { x, y: height - 6, "text-anchor": at ? "middle" : "start" }, at ? tick(at) : "0"));
     }
     line.lanes.forEach((lane, index) => {
       const y = index * LANE + 4;
@@ -31,7 +31,8 @@ function timelineOf(line) {
       parts.push(svg("rect", { class: "idle", x: left, y, width: Math.max(0, line.ended * scale), height: BAR }));
       lane.bars.forEach(([start, length, group, , isBad], bar) => {
         const isHere = here && here[0] === index && here[1] === bar;
-        parts.push(svg("rect", { class: `bar ${group % 2 ? "odd" : "even"}${isBad ? " bad" : ""}${isHere ? " here" : ""}`, "data-lane": index, "data-bar": bar, x: left + start / 1000 * scale, y, width: Math.max(1, length / 1000 * scale - 0.5), height: BAR }));
+        parts.push(svg("rect", { class: `bar ${group % 2 ? "odd" : "even"}${isHere ? " here" : ""}`, "data-lane": index, "data-bar": bar, x: left + start / 1000 * scale, y, width: Math.max(1, length / 1000 * scale - 0.5), height: BAR }));
+        if (isBad) parts.push(svg("rect", { class: "bad", x: left + start / 1000 * scale, y: y + BAR - 4, width: Math.max(2, length / 1000 * scale - 0.5), height: 4 }));
       });
     });
     chart.setAttribute("viewBox", `0 0 ${width} ${height}`);

@@ -60,7 +60,7 @@ const mark = (state, word = WORDS[state]) => (state ? h("span", { class: "badge"
 function showQueries(section) {
   const list = data.requests;
   const most = Math.max(1, ...list.map((each) => each.queries));
-  section.append(head("Queries by route"), note(data.budgets.known ? "The most that a single request made, against its budget." : "The most that a single request made. There are no budgets: --query-budgets=record writes them."), ...sortable({ label: "Queries by route", sort: data.budgets.known ? 0 : 2, most: 100, rows: list, search: (each) => each.route, columns: [
+  section.append(head("Queries by route"), note(data.budgets.known ? "The most that a single request made, against its budget." : "The most that a single request made. There are no budgets: --query-budgets=record writes them."), ...sortable({ label: "Queries by route", sort: data.budgets.known ? 0 : 1, most: 100, rows: list, search: (each) => each.route, columns: [
     data.budgets.known && { title: "state", value: (each) => `${GRAVITIES[each.state]} ${-each.queries + 1e6}`, show: (each) => mark(each.state) },
     { title: "route", value: (each) => each.route, show: (each) => [code(each.route, "name"), each.word && h("span", { class: "holder" }, each.word)], class: "grow" },
     { title: "queries", value: (each) => each.queries, show: (each) => [number(each.queries), meter(each.queries / most, each.state)], numeric: true },
