@@ -20,7 +20,8 @@ def program_of(argv: Sequence[str]) -> str:
         program = f"python {given if not given.startswith('..') else script.name}"
         program += " test" if script.name == "manage.py" else ""
     else:
-        program = "python -m testkit"
+        # nose2 puts what was typed into the place of its file.
+        program = "python -m nose2" if "nose2" in script.name else "python -m testkit"
     settings = [word for word in argv[1:] if word.startswith("--settings=")]
     if "--settings" in argv[1:-1]:
         settings = [f"--settings={argv[argv.index('--settings') + 1]}"]
