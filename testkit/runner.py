@@ -37,6 +37,7 @@ from testkit.queries.options import QueryOptions
 from testkit.selection.rerun import RerunOptions
 from testkit.session import GROUPS, Host, RunOptions, Session, resolve_options
 from testkit.session.databases import Databases
+from testkit.session.program import program_of
 
 if TYPE_CHECKING:
     from testkit.session.parallel import ParallelRun
@@ -278,6 +279,7 @@ class TestkitRunnerMixin(_Base):
             self._session.find_pollution(suite, self._describe_workers(1), self._arguments_of_selection())
             return TestResult()
         session = self._session
+        session.measured("environment", self._environment())
         is_parallel = self._workers > 1 or self._needs_fresh_databases(suite)
         workers = self._describe_workers(max(self._workers, 1)) if is_parallel else None
         ends = self._why_to_end
@@ -285,6 +287,11 @@ class TestkitRunnerMixin(_Base):
         self.test_runner = cast(Any, lambda **_: SimpleNamespace(run=lambda suite: session.run(suite, workers, ends)))
         with self._databases.surrounding_tests(are_here=not is_parallel, hear=session.hear):
             return super().run_suite(suite, **kwargs)
+
+    def _environment(self) -> dict[str, Any]:
+        """Return what reports tell of how the run was started: the program, and the seed if it is shuffled."""
+        seed = self.shuffle_seed
+        return {"program": program_of(sys.argv), **({} if seed is None else {"seed": seed})}
 
     def _why_to_end(self) -> str:
         """Return why no further test is to begin, if so."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 
-_MISLEADING = re.compile("[\x85\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
@@ -31,18 +30,24 @@ def _spell(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
 
 
-def unmistakable(text: str) -> str:
-    r"""Return ``text`` as :func:`visible` has it, with what changes the look of a line spelled, too: ``\u202e``.
+def readable(text: str) -> str:
+    """Return ``text`` as :func:`visible` does, also without what turns the direction of writing or has no width.
 
-    That are marks that turn its direction (https://www.unicode.org/reports/tr9/), by which a page shows something else
-    than is in it, and ends of line that only some programs take for one.
+    For pages, where a browser would act on such characters; tabs and line ends stay.
     """
-    return _MISLEADING.sub(_spell, visible(text))
+    if text.isprintable():
+        return text
+    # By lines, of which most are printable: this says so of them at once.
+    return "\n".join(line if line.isprintable() else _spelt(line) for line in text.split("\n"))
+
+
+def _spelt(line: str) -> str:
+    return "".join(char if char.isprintable() or char == "\t" else ascii(char)[1:-1] for char in line)
 
 
 def one_line(text: str, limit: int) -> str:
-    """Return ``text`` on one line as :func:`unmistakable` has it, without its middle if it is longer than ``limit``."""
-    return " ".join(unmistakable(cut_middle(text, limit)).split())
+    """Return ``text`` on one line as :func:`readable` has it, without its middle if it is longer than ``limit``."""
+    return readable(" ".join(cut_middle(text, limit).split()))
 
 
 def first_line(text: str) -> str:

@@ -81,7 +81,8 @@ class BudgetsListener:
         edits = self._edit(is_green=is_whole and self._tally.is_good and not standing.over)
         text = "\n".join(["", describe_standing(standing, self._budgets, records=self._records), *edits])
         places = {key: [self._budgets.shown, self._budgets.of[key].line] for key in standing.over}
-        self._publish_measured(SECTION, {**standing.to_plain(), "places": places, "text": text})
+        most = {key: most for key in self._costs if (most := self._budgets.most_of(key)) is not None}
+        self._publish_measured(SECTION, {**standing.to_plain(), "places": places, "most": most, "text": text})
 
     @property
     def _records(self) -> bool:

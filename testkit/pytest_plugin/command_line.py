@@ -44,6 +44,8 @@ FLAGS = (
     Flag(
         "codequality-file", "codequality_file", "Where it goes. Default: reports/gl-code-quality-report.json.", "FILE"
     ),
+    Flag("html", "with_html", "Write the report page, one HTML file."),
+    Flag("html-file", "html_file", "Where the report page goes. Default: reports/index.html.", "FILE"),
     Flag("journal", "pytest_journal", "Keep a journal in reports/journal, for `python -m testkit report` and `merge`."),
     Flag("shard", "shard", "Run one of several shards, and keep a journal for `merge`.", "INDEX/TOTAL|auto"),
     Flag("query-budgets", "query_budgets", "What to do with query budgets.", "auto|check|record|off"),

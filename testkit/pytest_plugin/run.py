@@ -110,6 +110,7 @@ class Run:
             from testkit.pytest_plugin.shards import finish_manifest
 
             self._may_be_empty = finish_manifest(self._state.folder, self._run.run_id, ids)
+        self._run.measured("environment", {"program": "python -m pytest"})
         self._run.hear(self._keep_text)
         for fact in (*self._early, *self._collected.values()):
             self._publish(fact)

@@ -1,4 +1,4 @@
-"""The reports for others that are made of the facts alone, each as one file: JSON lines, TAP, SARIF, Code Quality.
+"""The reports for others that are made of the facts alone, each as one file: the page, JSON lines, TAP and others.
 
 Whoever makes reports goes by this table, so that a run, a merge and ``report`` make the same ones.
 """
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from testkit.core.bus import Listener
 from testkit.core.options import OptionGroup, Options
 from testkit.listeners.findings import CodeQualityOptions, SarifOptions, codequality_listener, sarif_listener
+from testkit.listeners.html import HtmlOptions, html_listener
 from testkit.listeners.jsonl import JsonLines, JsonlOptions
 from testkit.listeners.tap import TapOptions, tap_listener
 
@@ -26,6 +27,7 @@ class Format(NamedTuple):
 
 
 FORMATS: Mapping[str, Format] = {
+    "html": Format("report page", HtmlOptions, html_listener),
     "jsonl": Format("JSON lines", JsonlOptions, JsonLines),
     "tap": Format("TAP", TapOptions, tap_listener),
     "sarif": Format("SARIF", SarifOptions, sarif_listener),

@@ -20,7 +20,7 @@ from testkit.core.events import (
     TestFinished,
     TestStarted,
 )
-from testkit.core.text import cut_middle, first_line, one_line, unmistakable
+from testkit.core.text import cut_middle, first_line, one_line, readable
 from testkit.core.verdict import LOST, Verdict, class_of, verdict
 from testkit.listeners.findings.rules import RULES
 from testkit.listeners.findings.sources import Sources, prefix_of
@@ -173,9 +173,9 @@ class Findings:
                 rule,
                 one_line(subject, LONGEST_MESSAGE),
                 one_line(message, LONGEST_MESSAGE),
-                unmistakable(self._from_root(file)) if file else "",
+                readable(self._from_root(file)) if file else "",
                 line,
-                unmistakable(cut_middle(text, LONGEST_TEXT)) if kept else "",
+                readable(cut_middle(text, LONGEST_TEXT)) if kept else "",
                 digest.hexdigest()[:32],
             )
         )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from testkit.core.text import cut_middle, one_line, unmistakable
+from testkit.core.text import cut_middle, one_line, readable
 
 LONGEST_NAME = 1_000  # characters
 LONGEST_TEXT = 20_000  # characters of a traceback, or of an output; the xunit file and the journal have more
@@ -45,7 +45,7 @@ def diagnostic(told: Mapping[str, Any]) -> Iterator[str]:
 
 def lines_of(text: str) -> list[str]:
     """Return ``text`` as the lines that a block has of it."""
-    return unmistakable(cut_middle(text, LONGEST_TEXT)).rstrip("\n").split("\n") if text else []
+    return readable(cut_middle(text, LONGEST_TEXT)).rstrip("\n").split("\n") if text else []
 
 
 def _yaml(key: str, value: Any, indent: str) -> Iterator[str]:

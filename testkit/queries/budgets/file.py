@@ -62,6 +62,13 @@ class Budgets(NamedTuple):
     ignored: frozenset[str] = frozenset()
     """Tables of which queries do not count."""
 
+    def most_of(self, key: str) -> int | None:
+        """Return how many queries ``key`` may make in all databases together; None if nothing says so."""
+        budget = self.of.get(key)
+        if budget is None:
+            return None
+        return budget.most if budget.aliases is None else sum(budget.aliases.values())
+
     def place_of(self, key: str) -> str:
         """Return where the budget of ``key`` is: the file and the line."""
         line = self.of[key].line

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import atexit
-import base64
 import functools
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from testkit import pages
 from testkit.core.paths import replacing
+from testkit.core.text import readable
 from testkit.screenshots import options, results
 from testkit.screenshots.errors import ScreenshotError
 from testkit.screenshots.review.shots import Shot
-from testkit.screenshots.review.views import counts_of, groups_of, moment_of, readable, view_of
-
-if TYPE_CHECKING:
-    from django.template.base import Template
+from testkit.screenshots.review.views import counts_of, groups_of, moment_of, view_of
 
 PAGE = "index.html"
 """The name of the page in the folder of the results."""
@@ -90,8 +87,8 @@ def render(shots: Sequence[Shot], *, served: bool = False) -> str:
     context = {
         "served": served,
         "policy": policy(served=served),
-        "css": mark_safe(_asset("page.css")),
-        "js": mark_safe(_asset("page.js")),
+        "css": mark_safe(_styles()),
+        "js": mark_safe(pages.asset(_HERE / "page.js")),
         "modes": MODES,
         "project": readable(options.base_folder().name),
         "at": moment_of(shots),
@@ -100,38 +97,17 @@ def render(shots: Sequence[Shot], *, served: bool = False) -> str:
         "counts": counts_of(views),
         "groups": groups_of(shots, views),
     }
-    return str(_template().render(Context(context, use_l10n=False, use_tz=False)))
+    return str(pages.template(_HERE / "page.html").render(Context(context, use_l10n=False, use_tz=False)))
 
 
 def policy(*, served: bool) -> str:
     """Return the content security policy of the page: its own style and script, images beside it, and nothing else."""
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"style-src {_hash_of(_asset('page.css'))}",
-            f"script-src {_hash_of(_asset('page.js'))}",
-            f"img-src 'self' data:{'' if served else ' file:'}",
-            "connect-src 'self'" if served else "connect-src 'none'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "require-trusted-types-for 'script'",
-            "trusted-types 'none'",
-        )
-    )
+    sources = {
+        "img-src": f"'self' data:{'' if served else ' file:'}",
+        "connect-src": "'self'" if served else "'none'",
+    }
+    return pages.policy(_styles(), pages.asset(_HERE / "page.js"), sources)
 
 
-@functools.cache
-def _asset(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-@functools.cache
-def _template() -> Template:
-    from django.template import Engine
-
-    lines = _asset("page.html").splitlines()  # a large part of a large page would be the indentation
-    return Engine(autoescape=True).from_string("\n".join(filter(None, map(str.strip, lines))))
-
-
-def _hash_of(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+def _styles() -> str:
+    return pages.asset(pages.BASE_CSS) + pages.asset(_HERE / "page.css")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from testkit.core.text import visible
+from testkit.core.text import readable
 from testkit.screenshots.errors import UnusableImage
 from testkit.screenshots.png import Size, size_of
 from testkit.screenshots.results import Result, State
@@ -131,13 +131,6 @@ def moment_of(shots: Sequence[Shot]) -> str:
 def note_of(shot: Shot) -> str:
     """Say in a few words how much changed; empty if nothing is known of that."""
     return _note(shot.result, tuple(_pictures(shot, "", served=False)))
-
-
-def readable(text: str) -> str:
-    """Return ``text`` without what turns the direction of writing or cannot be seen: names come from tests."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char == "\n" else visible(ascii(char)[1:-1]) for char in text)
 
 
 def _note(result: Result, pictures: Sequence[Picture]) -> str:

@@ -20,6 +20,7 @@ from testkit.core.tally import Tally
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import Console, ConsoleOptions, wants_colour
 from testkit.listeners.durations import DurationsListener
+from testkit.listeners.html import html_listener
 from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.selection import durations
 from testkit.selection.durations import Durations
@@ -143,13 +144,14 @@ class _Reports:
         write: Mapping[str, Callable[[Path | None], None]] = {
             "console": self._write_console,
             "xunit": self._write_xunit,
+            "html": self._write_html,
             "json": self._write_json,
             "markdown": self._write_markdown,
         }
-        if format in FILE_FORMATS:
-            self._write_file(format, output)
-        else:
+        if format in write:
             write[format](output)
+        else:
+            self._write_file(format, output)
         if output is not None:
             print(f"testkit: the report is in {output}", file=sys.stderr)
         return self._finish()
@@ -199,6 +201,12 @@ class _Reports:
                 self._listen(listening(format, path, stack))
             _hand_over(path, output)
 
+    def _write_html(self, output: Path | None) -> None:
+        page = html_listener(None)
+        self._listen(page)
+        with opened(output) as out:
+            out.write(page.page())
+
     def _write_json(self, output: Path | None) -> None:
         from testkit.session.aftermath.document import Document
 
@@ -231,7 +239,11 @@ def _publish(facts: Iterable[Fact], bus: Bus) -> dict[str, str]:
         if isinstance(fact, RunStarted):
             folder = Path(fact.directory)
         bus.publish(fact)
-    return {title: path for title, path in made.items() if title != "xunit" and (folder / path).exists()}
+    return {
+        title: path
+        for title, path in made.items()
+        if title not in ("xunit", "report page") and (folder / path).exists()
+    }
 
 
 def _tells_of_reports(fact: Fact) -> TypeGuard[RunMeasured]:

@@ -1,0 +1,153 @@
+"""Gathers what a run tells, and writes the page when all of it was told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from testkit.core.attempts import Attempts
+from testkit.core.events import (
+    Fact,
+    FixtureFinished,
+    Outcome,
+    RunFinished,
+    RunMeasured,
+    RunStarted,
+    SubTestFinished,
+    TestFinished,
+    TestStarted,
+    WorkerLost,
+)
+from testkit.core.paths import replacing
+from testkit.core.tally import Tally
+from testkit.listeners.html.details import Details, with_files
+from testkit.listeners.html.files import Files
+from testkit.listeners.html.sections import Requests
+from testkit.listeners.html.table import LOST, NOT_RUN, Table
+from testkit.listeners.html.texts import Texts, short
+from testkit.listeners.html.timeline import Timeline
+
+MOST_TEXT, MOST_PASSING_TEXT = 1_500_000, 300_000
+"""Characters of all tracebacks and output together: of what failed, and of what passed."""
+MOST_FIXTURES = 1_000
+
+
+class ReportPage:
+    """Listens to the facts of one run.
+
+    The page is written when ``RunMeasured`` of the reports comes, which is the last that a run says; or by
+    :meth:`write`. Until then it is kept what the page will show, and no more: memory does not grow with what tests print.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """``path`` is where the page goes; with None it is written by :meth:`write` alone."""
+        self.path = None if path is None else path.absolute()  # a test may change the working directory
+        self.folder = Path.cwd()
+        self.tally = Tally()
+        self.run = RunStarted(run="", at=0.0, ids=())
+        self.end = RunFinished(at=0.0, seconds=0.0)
+        self.table, self.timeline, self.requests = Table(), Timeline(), Requests()
+        self.bad_texts, self.good_texts = Texts(MOST_TEXT), Texts(MOST_PASSING_TEXT)
+        self.fixtures: list[dict[str, Any]] = []
+        self.lost_workers: list[dict[str, Any]] = []
+        self.sections: dict[str, Mapping[str, Any]] = {}
+        self.seeds: dict[int | str, None] = {}
+        self._details = Details(self.bad_texts, self.good_texts)
+        self._attempts = Attempts()
+        self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
+        self._blocked: list[tuple[str, Outcome, str]] = []
+        self._has_ended = False
+
+    def __call__(self, fact: Fact) -> None:
+        """Take the next fact.
+
+        Raises:
+            OSError: the page cannot be written.
+        """
+        self.tally(fact)
+        match fact:
+            case TestFinished():
+                self._take_test(fact)
+            case TestStarted():
+                if self._subtests:  # of an attempt that never ended
+                    self._subtests.pop(fact.id, None)
+            case SubTestFinished():
+                self._subtests.setdefault(fact.test, []).append(fact)
+            case FixtureFinished():
+                self._take_fixture(fact)
+            case RunMeasured():
+                self._take_section(fact)
+            case WorkerLost():
+                self.lost_workers.append({name: short(getattr(fact, name)) for name in ("worker", "reason", "running")})
+            case RunStarted():
+                self.run = fact
+                self.timeline.begin(fact.at)
+            case RunFinished():
+                self._finish(fact)
+
+    def _take_test(self, fact: TestFinished) -> None:
+        self.timeline.add(fact)
+        subtests = self._subtests.pop(fact.id, []) if self._subtests else []
+        attempts = self._attempts.of_test(fact, subtests)
+        if attempts:
+            self._add_test(attempts, subtests)
+
+    def _add_test(self, attempts: Sequence[TestFinished], subtests: Sequence[SubTestFinished]) -> None:
+        last = attempts[-1]
+        self.requests.add(last.measures)
+        is_flaky = not last.outcome.is_bad and any(attempt.outcome.is_bad for attempt in attempts[:-1])
+        told = self._details.of_test(attempts, subtests)
+        self.table.add(attempts, self.run.at, told, is_flaky=is_flaky)
+
+    def _take_fixture(self, fact: FixtureFinished) -> None:
+        self.timeline.add(fact)
+        self.requests.add(fact.measures)
+        attempts = self._attempts.of_fixture(fact)
+        if not attempts or (fact.outcome is Outcome.PASSED and len(attempts) == 1):
+            return
+        if fact.outcome is not Outcome.PASSED and fact.phase.startswith("setUp") and not fact.interrupted:
+            self._blocked.append((f"{fact.id}.", fact.outcome, fact.phase))
+        if len(self.fixtures) < MOST_FIXTURES:
+            own = {"id": short(fact.id), "raw": fact.id, "phase": short(fact.phase), "outcome": fact.outcome.value}
+            place = {"file": short(fact.file), "line": fact.line, "worker": short(fact.worker)}
+            seconds = {"seconds": round(fact.seconds, 4)}
+            self.fixtures.append({**own, **place, **seconds, **self._details.of_fixture(attempts)})
+
+    def _take_section(self, fact: RunMeasured) -> None:
+        self.sections[fact.section] = fact.data
+        if fact.section == "environment" and "seed" in fact.data:
+            self.seeds[fact.data["seed"]] = None  # shards may have several
+        if fact.section == "reports" and self._has_ended and self.path is not None:
+            with replacing(self.path, "wb") as file:
+                file.write(self.page())
+
+    def _finish(self, end: RunFinished) -> None:
+        """Take the end, with the tests that no fact of their own tells of."""
+        for attempts in self._attempts.unfinished():
+            self._add_test(attempts, ())
+        self.end, self._has_ended = end, True
+        why = f"interrupted by {end.interrupted}" if end.interrupted else end.stopped
+        self.table.add_untold((id for id in end.not_run if id not in self._attempts), NOT_RUN, why)
+        self.table.add_untold(end.lost, LOST, "collected, and how it ended was never told")
+        self._add_blocked(end)
+
+    def _add_blocked(self, end: RunFinished) -> None:
+        """Add the tests that a set-up accounts for, which failed or skipped before they could begin."""
+        if not self._blocked:
+            return
+        told = {*self.table.ids, *end.not_run, *end.lost}
+        left = [id for id in dict.fromkeys(self.run.ids) if id not in told]
+        for prefix, outcome, phase in self._blocked:
+            below = [id for id in left if id.startswith(prefix)]
+            skipped = outcome is Outcome.SKIPPED
+            word = Outcome.SKIPPED.value if skipped else NOT_RUN
+            self.table.add_untold(below, word, f"{phase} {'skipped it' if skipped else 'failed'}")
+            left = [id for id in left if not id.startswith(prefix)]
+
+    def page(self) -> bytes:
+        """Return the page of what was told until now."""
+        from testkit.listeners.html.render import render
+
+        with_files([*self.table.details.values(), *self.fixtures], Files(self.folder))
+        return render(self)
