@@ -71,7 +71,10 @@ class ScreenshotMixin(BrowserMixin):
         prepare: Callable[[], None] = lambda: None,
         baselines: Approved | None = None,
     ) -> Result:
-        """Compare what ``view`` shows, once ``prepare`` was called, with its baseline, which is where others are."""
+        """Compare what ``view`` shows, once ``prepare`` was called, with its baseline.
+
+        That is where ``baselines`` has it; without it, where the class's are.
+        """
         from selenium.common.exceptions import WebDriverException
 
         from testkit.screenshots.assertion import Judge
