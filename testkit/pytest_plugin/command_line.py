@@ -35,6 +35,7 @@ FLAGS = (
     Flag("xunit-file", "xunit_file", "Where the xunit file goes. Default: reports/xunit.xml.", "FILE"),
     Flag("xunit-flavour", "xunit_flavour", "What is in it.", "default|strict|classic"),
     Flag("journal", "pytest_journal", "Keep a journal in reports/journal, for `python -m testkit report` and `merge`."),
+    Flag("github", "github", "Tell GitHub Actions of failures, and write the summary.", "auto|on|off"),
     Flag("shard", "shard", "Run one of several shards, and keep a journal for `merge`.", "INDEX/TOTAL|auto"),
     Flag("query-budgets", "query_budgets", "What to do with query budgets.", "auto|check|record|off"),
     Flag("query-budgets-file", "query_budgets_file", "Where the budgets are. Default: query-budgets.toml.", "FILE"),

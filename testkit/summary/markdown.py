@@ -19,6 +19,7 @@ MOST_FAILURES = 50
 MOST_NAMED = 500
 MOST_NAMES = 20
 """How much of any other list is shown."""
+_PROGRAM = "python -m testkit"
 MOST_LABELS, LONGEST_COMMAND = 50, 8000
 """Above which the command that runs the failed tests again would fit no shell, and no reader."""
 _WORDS = {
@@ -38,7 +39,7 @@ def summary(
     *,
     limit: int = MOST_BYTES,
     is_first: Callable[[Failure], bool] | None = None,
-    program: str = "python -m testkit",
+    again: str = "",
 ) -> str:
     """Return the summary of ``run`` in Markdown.
 
@@ -48,7 +49,7 @@ def summary(
         reason: why that is not the status of its tests alone.
         limit: the most bytes; what does not fit is left out, and a note says so.
         is_first: which failures stand before the others.
-        program: what runs tests, before their names.
+        again: the command that runs the failed tests again, where that takes no names of ours.
     """
     page = _Page(limit)
     page.add(f"## Tests: {_WORDS.get(ExitStatus(status), 'ended')}", _table(run))
@@ -58,7 +59,7 @@ def summary(
     page.reserve(rest)
     if run.failures:
         failures = sorted(run.failures, key=lambda failure: not is_first(failure)) if is_first else run.failures
-        _add_failures(page, failures, program)
+        _add_failures(page, failures, again or _command(failures))
     page.release()
     for parts in rest:
         page.add(*parts)
@@ -118,7 +119,7 @@ def _table(run: Gathered) -> str:
 # Failures
 
 
-def _add_failures(page: _Page, failures: Sequence[Failure], program: str) -> None:
+def _add_failures(page: _Page, failures: Sequence[Failure], again: str) -> None:
     page.add("### Failures")
     shown = 0
     for failure in failures[:MOST_FAILURES]:
@@ -128,7 +129,7 @@ def _add_failures(page: _Page, failures: Sequence[Failure], program: str) -> Non
     others = [failure.name for failure in failures[shown:]]
     if others:
         page.add(f"… and {len(others)} more:", listed(others, MOST_NAMED))
-    page.add("Run just these again:", block(_command(failures, program), "console"))
+    page.add("Run just these again:", block(again, "console"))
 
 
 def _shown(failure: Failure) -> Iterator[str]:
@@ -139,12 +140,12 @@ def _shown(failure: Failure) -> Iterator[str]:
         yield block(failure.text)
 
 
-def _command(failures: Iterable[Failure], program: str) -> str:
+def _command(failures: Iterable[Failure]) -> str:
     """Return the command that runs the tests of ``failures`` and no other ones; if these are many, by the journal."""
     labels = dict.fromkeys(failure.label for failure in failures if failure.label)
-    command = f"{program} {shlex.join(map(visible, labels))}"
+    command = f"{_PROGRAM} {shlex.join(map(visible, labels))}"
     if not labels or len(labels) > MOST_LABELS or len(command) > LONGEST_COMMAND:
-        return f"{program} --last-failed"
+        return f"{_PROGRAM} --last-failed"
     return command
 
 
