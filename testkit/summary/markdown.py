@@ -8,6 +8,7 @@ from typing import Any
 
 from testkit.core.errors import ExitStatus
 from testkit.core.events import Outcome
+from testkit.core.lines import spelled
 from testkit.core.markdown import block, cell, code, listed, table
 from testkit.core.text import visible
 from testkit.summary.gathered import Failure, Gathered
@@ -199,13 +200,9 @@ def _coverage(measured: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
         lines.append(f"**{code(change['failing'])}**")
     uncovered = sorted(change["uncovered"].items())
     if uncovered:
-        rows = [(cell(file), cell(_spelled(ranges))) for file, ranges in uncovered[:MOST_NAMES]]
+        rows = [(cell(file), cell(spelled(ranges))) for file, ranges in uncovered[:MOST_NAMES]]
         lines += [table(("file", "lines that no test ran"), rows), *_more(uncovered)]
     yield [since, *lines]
-
-
-def _spelled(ranges: Iterable[Sequence[int]]) -> str:
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
 def _routes(data: Mapping[str, Any]) -> Iterator[list[str]]:
