@@ -143,7 +143,7 @@ class TestkitRunnerMixin(_Base):
                 failures = super().run_tests(labels, **kwargs)
             except BaseException as error:
                 with suppress(TestkitError):  # what went wrong first is told
-                    session.finish()
+                    session.finish(str(error) or type(error).__name__)
                 if isinstance(error, SystemExit) and not error.code:
                     raise TestkitError(
                         "sys.exit(0) was called outside of the tests: the run is not complete"

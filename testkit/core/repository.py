@@ -71,21 +71,21 @@ class Repository:
         if revision.startswith("-"):
             raise RepositoryError(f"{revision} is no branch, tag or commit")
         if not self.has(revision):
-            raise RepositoryError(f"there is no commit {revision} here{self._remedy(revision)}")
+            raise RepositoryError(f"there is no commit {revision} here{self.why_incomplete or _fetching(revision)}")
         try:
             return self.git("merge-base", revision, "HEAD").strip()
         except RepositoryError as error:
-            raise RepositoryError(f"{revision} and HEAD have no commit in common{self._remedy(revision)}") from error
+            raise RepositoryError(f"{revision} and HEAD have no commit in common{self.why_incomplete}") from error
 
-    def _remedy(self, revision: str) -> str:
-        if self.git("rev-parse", "--is-shallow-repository").strip() == "true":
-            return (
-                ", as this clone is shallow: fetch the whole history (actions/checkout: `fetch-depth: 0`; GitLab: "
-                "`GIT_DEPTH: 0`; else `git fetch --unshallow`)"
-            )
-        remote, slash, branch = revision.partition("/")
-        fetch = f"git fetch {remote} {branch}:refs/remotes/{revision}" if slash else "git fetch --all"
-        return f": `{fetch}` may bring it"
+    @property
+    def why_incomplete(self) -> str:
+        """Why something may not be here, and what brings it, to go on with in a message; empty if all is here."""
+        if self.git("rev-parse", "--is-shallow-repository").strip() != "true":
+            return ""
+        return (
+            "; this clone is shallow: fetch the whole history (actions/checkout: `fetch-depth: 0`; GitLab: `GIT_DEPTH: 0`; "
+            "else `git fetch --unshallow`)"
+        )
 
     def files_changed_since(self, commit: str) -> list[Path]:
         """Return the files that differ from those of ``commit``, and those that are new, by their absolute paths."""
@@ -100,6 +100,12 @@ class Repository:
     def usual_base(self) -> str:
         """Return what a change would be merged into where nobody says; empty if there is no such branch."""
         return next(filter(self.has, _USUAL), "")
+
+
+def _fetching(revision: str) -> str:
+    remote, slash, branch = revision.partition("/")
+    fetch = f"git fetch {remote} {branch}:refs/remotes/{revision}" if slash else "git fetch --all"
+    return f": `{fetch}` may bring it"
 
 
 def base_in(environ: Mapping[str, str]) -> str:

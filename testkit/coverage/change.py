@@ -10,18 +10,20 @@ import importlib.util
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from testkit.core.errors import OptionError, TestkitError
+from testkit.core.lines import Ranges, lines_in, ranges_of, spelled
 from testkit.core.repository import Repository, RepositoryError, base_in
 from testkit.coverage.options import CoverageOptions
 
+if TYPE_CHECKING:
+    from coverage.plugin import FileReporter
+
 MOST_SHOWN = 20
 """How many files the console names."""
-Ranges = list[list[int]]
-"""Lines as the first and the last of each row of them."""
 _NO_LINE_END = re.compile(r"^\\ .*\n?", re.MULTILINE)
 
 
@@ -50,6 +52,7 @@ class Base:
             if not self.name:
                 raise OptionError(
                     f"{flag}: no branch is known that this one is to be merged into: --cover-diff-base names it"
+                    f"{self._repository.why_incomplete}"
                 )
             self.commit = self._repository.merge_base(self.name)
         except RepositoryError as error:
@@ -165,43 +168,20 @@ class Gathering:
         self._statements = self._missing = 0
         self._uncovered: dict[str, Ranges] = {}
 
-    def add(self, reporter: Any, name: str, statements: set[int], missing: set[int]) -> None:
-        """Take a measured file: coverage.py's reporter on it, its name for people, and the first lines of statements."""
-        lines = self._changed.of(reporter.filename)
-        changed = statements if lines is None else reporter.translate_lines(lines) & statements
-        if not changed:
-            return
-        self._statements += len(changed)
+    def add(self, file: FileReporter, name: str, statements: set[int], missing: set[int]) -> None:
+        """Take a measured file: what coverage.py knows of it, its name for people, and the first lines of statements."""
+        found = self._changed.of(file.filename)
+        lines = range(1, file.source().count("\n") + 2) if found is None else found
+        changed = file.translate_lines(lines) & statements
         unrun = changed & missing
+        self._statements += len(changed)
         self._missing += len(unrun)
         if unrun:
-            told = unrun if lines is None else {line for line in lines if reporter.translate_lines([line]) & unrun}
-            self._uncovered[name] = ranges_of(told)
+            self._uncovered[name] = ranges_of(line for line in lines if file.translate_lines([line]) & unrun)
 
     def change(self) -> Change:
         """Return what it comes to."""
         return Change(self._base, self._statements, self._missing, self._uncovered)
-
-
-def ranges_of(lines: Iterable[int]) -> Ranges:
-    """Return ``lines`` as rows of lines that follow each other."""
-    ranges: Ranges = []
-    for line in sorted(lines):
-        if ranges and ranges[-1][1] == line - 1:
-            ranges[-1][1] = line
-        else:
-            ranges.append([line, line])
-    return ranges
-
-
-def spelled(ranges: Sequence[Sequence[int]]) -> str:
-    """Return rows of lines as people write them: ``3-5, 9``."""
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
-
-
-def lines_in(ranges: Sequence[Sequence[int]]) -> int:
-    """Return how many lines there are in ``ranges``."""
-    return sum(last - first + 1 for first, last in ranges)
 
 
 def _shown(percent: float) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from testkit.coverage.change import Base, Change, Gathering, Ranges, ranges_of
+from testkit.core.lines import Ranges, ranges_of
+from testkit.coverage.change import Base, Change, Gathering
 from testkit.coverage.options import REPORT_KINDS, CoverageOptions
 
 if TYPE_CHECKING:

@@ -47,6 +47,7 @@ FLAGS = (
     Flag("html", "with_html", "Write the report page, one HTML file."),
     Flag("html-file", "html_file", "Where the report page goes. Default: reports/index.html.", "FILE"),
     Flag("journal", "pytest_journal", "Keep a journal in reports/journal, for `python -m testkit report` and `merge`."),
+    Flag("github", "github", "Tell GitHub Actions of failures, and write the summary.", "auto|on|off"),
     Flag("shard", "shard", "Run one of several shards, and keep a journal for `merge`.", "INDEX/TOTAL|auto"),
     Flag("query-budgets", "query_budgets", "What to do with query budgets.", "auto|check|record|off"),
     Flag("query-budgets-file", "query_budgets_file", "Where the budgets are. Default: query-budgets.toml.", "FILE"),

@@ -47,6 +47,7 @@ class State:
     def has_listeners(self) -> bool:
         """Whether the options name anything that listens to the run."""
         from testkit.coverage.routes.options import RouteOptions
+        from testkit.listeners.github import GithubOptions
         from testkit.listeners.xunit import XunitOptions
         from testkit.queries.options import QueryOptions
         from testkit.selection.shards import ShardOptions
@@ -57,6 +58,7 @@ class State:
         return bool(
             options[XunitOptions].with_xunit
             or any(formats.wanted(options))
+            or options[GithubOptions].github == "on"
             or run.pytest_journal
             or run.listeners
             or options[ShardOptions].shard

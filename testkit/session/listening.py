@@ -149,7 +149,7 @@ class Listening:
                 os.environ,
                 is_part=is_part,
                 stays_closed=not has_console,
-                program="python -m testkit" if has_console else "python -m pytest",
+                again="" if has_console else "python -m pytest --last-failed",
             )
         )
 

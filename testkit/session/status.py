@@ -52,8 +52,5 @@ class Ending(NamedTuple):
             return ExitStatus.RUN_FAILED, f"{end.stopped}, and {len(end.not_run)} tests did not run (see above)"
         if self.flaky_fails and self.tally.flaky:
             return ExitStatus.TESTS_FAILED, f"{self.tally.flaky} flaky tests, and --flaky=fail (see above)"
-        if self.over_budget:
-            return ExitStatus.RUN_FAILED, self.over_budget
-        if self.below_minimum:
-            return ExitStatus.RUN_FAILED, self.below_minimum
-        return ExitStatus.PASSED, ""
+        reasons = "; ".join(filter(None, (self.over_budget, self.below_minimum)))
+        return (ExitStatus.RUN_FAILED if reasons else ExitStatus.PASSED), reasons

@@ -177,11 +177,13 @@ class Telling:
 
     # Ending
 
-    def finish(self) -> None:
+    def finish(self, broken: str = "") -> None:
         """Make the reports that need the run to be over, and say where all of them are; if there was a run.
 
-        The last that listeners hear is the section ``status``: what the process is going to end with.
+        The last that listeners hear is the section ``status``: what the process is going to end with. ``broken`` says what
+        went wrong with the run itself, if something did.
         """
+        self._broken = broken
         if not self.run_id or self._listening is None:
             return
         reports = self._listening.reports
@@ -189,7 +191,7 @@ class Telling:
             if self._measurement is not None:
                 self._finish_coverage(self._measurement, reports)
         except TestkitError as error:
-            self._broken = str(error)
+            self._broken = self._broken or str(error)
             raise
         finally:
             if reports:

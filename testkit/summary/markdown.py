@@ -8,6 +8,7 @@ from typing import Any
 
 from testkit.core.errors import ExitStatus
 from testkit.core.events import Outcome
+from testkit.core.lines import spelled
 from testkit.core.markdown import block, cell, code, listed, table
 from testkit.core.text import visible
 from testkit.summary.gathered import Failure, Gathered
@@ -19,6 +20,7 @@ MOST_FAILURES = 50
 MOST_NAMED = 500
 MOST_NAMES = 20
 """How much of any other list is shown."""
+_PROGRAM = "python -m testkit"
 MOST_LABELS, LONGEST_COMMAND = 50, 8000
 """Above which the command that runs the failed tests again would fit no shell, and no reader."""
 _WORDS = {
@@ -38,7 +40,7 @@ def summary(
     *,
     limit: int = MOST_BYTES,
     is_first: Callable[[Failure], bool] | None = None,
-    program: str = "python -m testkit",
+    again: str = "",
 ) -> str:
     """Return the summary of ``run`` in Markdown.
 
@@ -48,7 +50,7 @@ def summary(
         reason: why that is not the status of its tests alone.
         limit: the most bytes; what does not fit is left out, and a note says so.
         is_first: which failures stand before the others.
-        program: what runs tests, before their names.
+        again: the command that runs the failed tests again, where that takes no names of ours.
     """
     page = _Page(limit)
     page.add(f"## Tests: {_WORDS.get(ExitStatus(status), 'ended')}", _table(run))
@@ -58,7 +60,7 @@ def summary(
     page.reserve(rest)
     if run.failures:
         failures = sorted(run.failures, key=lambda failure: not is_first(failure)) if is_first else run.failures
-        _add_failures(page, failures, program)
+        _add_failures(page, failures, again or _command(failures))
     page.release()
     for parts in rest:
         page.add(*parts)
@@ -118,7 +120,7 @@ def _table(run: Gathered) -> str:
 # Failures
 
 
-def _add_failures(page: _Page, failures: Sequence[Failure], program: str) -> None:
+def _add_failures(page: _Page, failures: Sequence[Failure], again: str) -> None:
     page.add("### Failures")
     shown = 0
     for failure in failures[:MOST_FAILURES]:
@@ -128,7 +130,7 @@ def _add_failures(page: _Page, failures: Sequence[Failure], program: str) -> Non
     others = [failure.name for failure in failures[shown:]]
     if others:
         page.add(f"… and {len(others)} more:", listed(others, MOST_NAMED))
-    page.add("Run just these again:", block(_command(failures, program), "console"))
+    page.add("Run just these again:", block(again, "console"))
 
 
 def _shown(failure: Failure) -> Iterator[str]:
@@ -139,12 +141,12 @@ def _shown(failure: Failure) -> Iterator[str]:
         yield block(failure.text)
 
 
-def _command(failures: Iterable[Failure], program: str) -> str:
+def _command(failures: Iterable[Failure]) -> str:
     """Return the command that runs the tests of ``failures`` and no other ones; if these are many, by the journal."""
     labels = dict.fromkeys(failure.label for failure in failures if failure.label)
-    command = f"{program} {shlex.join(map(visible, labels))}"
+    command = f"{_PROGRAM} {shlex.join(map(visible, labels))}"
     if not labels or len(labels) > MOST_LABELS or len(command) > LONGEST_COMMAND:
-        return f"{program} --last-failed"
+        return f"{_PROGRAM} --last-failed"
     return command
 
 
@@ -198,13 +200,9 @@ def _coverage(measured: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
         lines.append(f"**{code(change['failing'])}**")
     uncovered = sorted(change["uncovered"].items())
     if uncovered:
-        rows = [(cell(file), cell(_spelled(ranges))) for file, ranges in uncovered[:MOST_NAMES]]
+        rows = [(cell(file), cell(spelled(ranges))) for file, ranges in uncovered[:MOST_NAMES]]
         lines += [table(("file", "lines that no test ran"), rows), *_more(uncovered)]
     yield [since, *lines]
-
-
-def _spelled(ranges: Iterable[Sequence[int]]) -> str:
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
 def _routes(data: Mapping[str, Any]) -> Iterator[list[str]]:

@@ -179,7 +179,8 @@ class ActionRun:
         outputs = dict(_pairs(files["GITHUB_OUTPUT"].read_text().splitlines()))
         self.summary += files["GITHUB_STEP_SUMMARY"].read_text()
         if "id" in step:
-            self._context["steps"][step["id"]] = {"outputs": outputs}
+            outcome = "failure" if done.returncode else "success"
+            self._context["steps"][step["id"]] = {"outputs": outputs, "outcome": outcome}
         self.steps.append(Step(step["name"], done.stdout, done.returncode, outputs))
         self._failed = self._failed or done.returncode != 0
 

@@ -258,6 +258,24 @@ def test_a_run_without_shards_has_summary_outputs_and_caches(tmp_path):
     assert (made.root / "site" / ".testkit" / "durations.json").exists()
 
 
+def test_a_run_that_is_killed_has_a_summary(tmp_path):
+    """Where the process of the run is killed, a step after it tells of it, by the journal."""
+    made = Pipeline(tmp_path)
+    made.project.tests("""
+        import os, signal
+        from unittest import TestCase
+        class Killer(TestCase):
+            def test_kills(self):
+                os.kill(os.getpid(), signal.SIGKILL)
+        """)
+    done = made.act()
+    assert done.status == 137
+    assert done.outputs["tests"] == ""
+    assert done.summary.startswith("## Tests: the run failed\n")
+    assert "shop.tests.test_shop.Killer.test_kills" in done.summary
+    assert "Upload the reports" in done.skipped
+
+
 NASTY = "$(touch pwned) `touch pwned` \"; touch pwned; ' && touch pwned #"
 
 

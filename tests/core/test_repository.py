@@ -72,7 +72,7 @@ def test_a_shallow_clone_says_what_it_lacks(origin, tmp_path):
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{origin}", str(clone))
     with pytest.raises(
-        RepositoryError, match=r"no commit origin/release here, as this clone is shallow.*fetch-depth: 0"
+        RepositoryError, match=r"no commit origin/release here; this clone is shallow: .*fetch-depth: 0"
     ):
         Repository(clone).merge_base("origin/release")
     git(clone, "fetch", "--quiet", "--unshallow")

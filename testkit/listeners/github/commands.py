@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
+from contextlib import suppress
 from typing import NamedTuple, TextIO
 
 from testkit.core.text import cut_middle, visible
@@ -64,7 +65,8 @@ class Log:
     def open(self) -> None:
         """Have commands acted on again."""
         if self._word:
-            sys.stdout.flush()  # what stands in there came before
+            with suppress(OSError, ValueError):  # nobody reads it any more, or a test has closed it
+                sys.stdout.flush()  # what stands in there came before
             self._write(f"::{self._word}::")
             self._word = ""
 

@@ -63,7 +63,7 @@ class GithubListener:
         *,
         is_part: bool = False,
         stays_closed: bool = False,
-        program: str = "python -m testkit",
+        again: str = "",
     ) -> None:
         """Listen to one run.
 
@@ -73,10 +73,10 @@ class GithubListener:
             environ: what the service has put into the environment.
             is_part: whether this run is one of several that are joined.
             stays_closed: whether somebody else prints what tests say after the run is over.
-            program: what runs tests, before their names.
+            again: the command that runs the failed tests again, where that takes no names of ours.
         """
         self._log, self._publish_measured, self._environ = log, publish_measured, environ
-        self._is_part, self._stays_closed, self._program = is_part, stays_closed, program
+        self._is_part, self._stays_closed, self._again = is_part, stays_closed, again
         self._run = Gathered()
         self._told: set[str] = set()
 
@@ -120,9 +120,7 @@ class GithubListener:
         if not place:
             return
         taken = os.path.getsize(place) if os.path.exists(place) else 0
-        text = summary(
-            self._run, status, reason, limit=MOST_BYTES - taken - 2, is_first=is_first, program=self._program
-        )
+        text = summary(self._run, status, reason, limit=MOST_BYTES - taken - 2, is_first=is_first, again=self._again)
         with open(place, "ab") as file:
             file.write((b"\n" if taken else b"") + text.encode("utf-8", "backslashreplace"))
 
