@@ -123,7 +123,7 @@ def test_the_reference_has_every_fact_and_field():
     told = words(DOCS / "reference" / "facts.md")
     for name, cls in {**FACTS, "Problem": Problem}.items():
         sections = (
-            {"databases", "coverage", "leaks", "budgets", "routes", "screenshots", "reports"}
+            {"databases", "environment", "coverage", "leaks", "budgets", "routes", "screenshots", "reports"}
             if name == "RunMeasured"
             else set()
         )
