@@ -76,7 +76,7 @@ def test_a_failure_has_its_source_and_its_command(story):
     """The line that failed stands there with those around it, and the command runs that one test, which fails again."""
     page = story.page
     row = list(ids_in(page)).index("shop.tests.test_shop.DatabaseTests.test_fails")
-    source = page["details"][str(row)]["problems"][0]["source"]
+    source = page["sources"][page["details"][str(row)]["problems"][0]["source"] - 1]
     assert "self.assertEqual(Item.objects.count(), 2)" in source["lines"][source["line"] - source["first"]]
     assert page["commands"]["program"] == "python -m testkit"
     again = story.project.run("shop.tests.test_shop.DatabaseTests.test_fails", "-v0")

@@ -76,7 +76,14 @@ def timed(aliases: Iterable[str] | None, templates: Templates | None = None) -> 
     if names:
         seconds = round(clock.seconds() - started, 3)
         listed = ", ".join(f"{alias} ({name})" for alias, name in names.items())
-        report |= {"databases": names, "seconds": seconds, "text": f"Databases: {listed} in {seconds:.2f} s"}
+        made = templates.provided if templates is not None else {}
+        digests = {alias: each.template.digest for alias, each in made.items() if each.template is not None}
+        report |= {
+            "databases": names,
+            "fingerprints": digests,
+            "seconds": seconds,
+            "text": f"Databases: {listed} in {seconds:.2f} s",
+        }
 
 
 def _describe(alias: str, templates: Templates | None) -> str:

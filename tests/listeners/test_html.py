@@ -134,6 +134,24 @@ def test_texts_beyond_the_room_are_counted_and_equal_ones_kept_once():
     assert len(data["details"]) == len(ids_in(data)) == 500
 
 
+def test_a_run_in_which_all_fails_has_a_page_that_can_be_opened(tmp_path, monkeypatch):
+    """Ten thousand failures with long messages and tracebacks, each at a line of its own, are some megabytes."""
+    monkeypatch.chdir(tmp_path)
+    Path("many.py").write_text(("x" * 300 + "\n") * 10_000)
+    found = problem(1)._replace(file="many.py")
+    tests = [
+        failed(
+            f"a.T.t{n}",
+            found._replace(line=n + 1, message=f"{n} {'long ' * 1_000}", traceback=f"{n} {'deep ' * 5_000}"),
+        )
+        for n in range(10_000)
+    ]
+    data = data_of(*tests)
+    assert len(json.dumps(data)) < 9_000_000
+    assert len(ids_in(data)) == len(data["details"]) == 10_000
+    assert all(len(told["problems"][0]["message"]) > 100 for told in data["details"].values())
+
+
 def test_a_failure_has_the_source_around_its_line(tmp_path, monkeypatch):
     """The lines around are those of the file as it is now, and only of Python files below the folder of the run."""
     monkeypatch.chdir(tmp_path)
@@ -150,10 +168,11 @@ def test_a_failure_has_the_source_around_its_line(tmp_path, monkeypatch):
         *(failed(f"a.T.{n}", found._replace(file=file)) for n, file in enumerate(others)),
     ]
     data = data_of(*facts, failed("a.T.far", found._replace(line=300)))
-    (shown,) = data["details"].pop("0")["problems"]
-    assert shown["source"] == {"first": 7, "line": 12, "lines": [f"line {number}" for number in range(7, 16)]}
+    (shown,) = data["sources"]
+    assert data["details"].pop("0")["problems"][0]["source"] == 1
+    assert shown == {"first": 7, "line": 12, "lines": [f"line {number}" for number in range(7, 16)]}
     assert "secret" not in json.dumps(data["details"]).replace("secret.txt", "")
-    assert all("source" not in told["problems"][0] for told in data["details"].values())
+    assert all(told["problems"][0]["source"] == 0 for told in data["details"].values())
 
 
 def test_images_are_embedded_if_they_are_images_of_the_project(tmp_path, monkeypatch):
@@ -182,7 +201,7 @@ def test_every_collected_test_has_a_row():
     )
     assert ids_in(data) == dict(zip(ids, ("passed", "not run", "skipped", "not run", "lost"), strict=True))
     reasons = {told["reason"] for told in data["details"].values()}
-    assert reasons == {"setUpClass failed", "setUpClass skipped it", "--failfast", "collected, and how it ended was never told"}  # fmt: skip
+    assert reasons == {"setUpClass failed", "setUpClass skipped it: no browser", "--failfast", "collected, and how it ended was never told"}  # fmt: skip
     assert [fixture["id"] for fixture in data["fixtures"]] == ["a.B", "a.S"]
     assert data["verdict"] == {"state": "broken", "word": "Incomplete", "why": "1 test collected and never reported"}
 
@@ -201,7 +220,7 @@ def test_flaky_tests_have_all_attempts():
     ("facts", "end", "verdict"),
     [
         ([passed("a.T.t")], ENDED, ("passed", "Passed", "")),
-        ([failed("a.T.t")], ENDED, ("failed", "Failed", "1 failure")),
+        ([failed("a.T.t")], ENDED, ("failed", "Failed", "1 failed")),
         ([], ENDED, ("broken", "No test ran", "")),
         ([passed("a.T.t")], ENDED._replace(interrupted="SIGINT", not_run=("a.T.u",)), ("broken", "Interrupted", "by SIGINT, 1 test not run")),
         ([failed("a.T.t")], ENDED._replace(stopped="--failfast", not_run=("a.T.u",)), ("failed", "Failed", "--failfast: 1 test not run")),

@@ -11,6 +11,7 @@ from testkit.listeners.html.texts import Texts, short
 
 TRACEBACK, OUTPUT, PASSING_OUTPUT, SQL, MESSAGE = 16_000, 8_000, 2_000, 16_000, 2_000
 """Characters that are kept of one text."""
+MOST_SOURCES = 1_000
 MOST_PROBLEMS = 20
 """Subtests and attempts that are shown of one test."""
 _OWN_MEASURES = frozenset({"queries", "routes", "screenshots"})
@@ -28,10 +29,11 @@ class Details:
         """Return what is told of a test, of which ``attempts`` are all attempts in order; nothing for most tests."""
         *earlier, last = attempts
         is_bad = last.outcome.is_bad
+        texts = self._bad if is_bad else self._good
         reason = "" if last.outcome is Outcome.EXPECTED_FAILURE else last.reason
         trouble = last.reason if last.outcome is Outcome.EXPECTED_FAILURE and not last.problems else ""
         data = {
-            "reason": short(reason, MESSAGE),
+            "reason": texts.excerpt(reason, MESSAGE),
             "problems": [self._problem(problem) for problem in last.problems],
             "trouble": self._keep(trouble, TRACEBACK, is_bad=True),
             "subtests": [self._subtest(fact) for fact in subtests if fact.outcome is not Outcome.PASSED][
@@ -40,7 +42,7 @@ class Details:
             "earlier": [self._attempt(attempt) for attempt in earlier[:MOST_PROBLEMS]],
             "sql": self._keep(last.sql, SQL, is_bad=is_bad),
             "attachments": [short(path) for path in last.attachments[:MOST_PROBLEMS]],
-            "measures": dict(_told_measures(last.measures)),
+            "measures": dict(_told_measures(last.measures, texts)),
         }
         return {**_without_nothing(data), **self._output(last, is_bad=is_bad or bool(earlier))}
 
@@ -48,7 +50,7 @@ class Details:
         """Return what is told of a set-up or tear-down that did not pass."""
         *earlier, last = attempts
         data = {
-            "reason": short(last.reason, MESSAGE),
+            "reason": self._bad.excerpt(last.reason, MESSAGE),
             "problems": [self._problem(problem) for problem in last.problems],
             "earlier": [self._attempt(attempt) for attempt in earlier[:MOST_PROBLEMS]],
         }
@@ -68,10 +70,12 @@ class Details:
         return told
 
     def _problem(self, problem: Problem) -> dict[str, Any]:
+        traceback = self._bad.keep(problem.traceback, TRACEBACK)
         data = {
             "type": short(problem.type),
-            "message": short(problem.message, MESSAGE),
-            "traceback": self._bad.keep(problem.traceback, TRACEBACK),
+            "message": self._bad.excerpt(problem.message, MESSAGE),
+            "traceback": traceback,
+            "left_out": bool(problem.traceback) and not traceback,
             "file": short(problem.file),
             "line": problem.line,
         }
@@ -92,18 +96,24 @@ class Details:
         return {**data, **self._output(fact, is_bad=True)}
 
 
-def with_files(details: Iterable[dict[str, Any]], files: Files) -> None:
-    """Add the lines around each problem of ``details``, and the images among their attachments, as they are now."""
-    known: dict[tuple[str, int], Any] = {}
+def with_files(details: Iterable[dict[str, Any]], files: Files) -> list[dict[str, Any]]:
+    """Return the lines around the problems of ``details``, as they are now, and embed the images that are attached.
+
+    Problems get the place of their lines in the list, from 1 on: many tests fail at one line.
+    """
+    sources: list[dict[str, Any]] = []
+    places: dict[tuple[str, int], int] = {}
     for told in details:
         for problem in _problems_in(told):
             place = problem.get("file", ""), problem.get("line", 0)
-            if place not in known:
-                known[place] = files.excerpt(*place)
-            if known[place] is not None:
-                problem["source"] = known[place]
+            if place not in places:
+                found = files.excerpt(*place) if len(sources) < MOST_SOURCES else None
+                sources += [found] if found else []
+                places[place] = len(sources) if found else 0
+            problem["source"] = places[place]
         if "attachments" in told:
             told["attachments"] = list(files.images(told["attachments"]))
+    return sources
 
 
 def _problems_in(told: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
@@ -111,12 +121,12 @@ def _problems_in(told: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
         yield from holder.get("problems", ())
 
 
-def _told_measures(measures: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _told_measures(measures: Mapping[str, Any], texts: Texts) -> Iterable[tuple[str, str]]:
     """Yield what a test noted about itself; what has a place of its own on the page is left out."""
     for name, value in measures.items():
         if name not in _OWN_MEASURES:
             lines = [str(line) for line in value] if isinstance(value, list | tuple) else [str(value)]
-            yield short(name), short("\n".join(lines), MESSAGE)
+            yield short(name), texts.excerpt("\n".join(lines), MESSAGE)
 
 
 def _without_nothing(data: Mapping[str, Any]) -> dict[str, Any]:

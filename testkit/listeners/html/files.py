@@ -44,8 +44,12 @@ class Files:
         lines = self._lines(found) if found else ()
         if not 0 < line <= len(lines):
             return None
-        first = max(line - BEFORE, 1)
-        shown = [readable(text)[:_LONGEST_LINE] for text in lines[first - 1 : line + AFTER]]
+        first, last = max(line - BEFORE, 1), min(line + AFTER, len(lines))
+        while first < line and not lines[first - 1].strip():
+            first += 1
+        while last > line and not lines[last - 1].strip():
+            last -= 1
+        shown = [readable(text)[:_LONGEST_LINE] for text in lines[first - 1 : last]]
         return {"first": first, "line": line, "lines": shown}
 
     def _read_lines(self, path: str) -> Sequence[str]:

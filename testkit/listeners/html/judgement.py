@@ -17,18 +17,23 @@ class Judgement(NamedTuple):
     why: str
 
 
-def judge(end: RunFinished, tally: Tally, sections: Mapping[str, Mapping[str, Any]]) -> Judgement:
-    """Return the verdict that the facts come to; what is none (too little coverage, a flaky gate) is not in it."""
+def judge(
+    end: RunFinished, tally: Tally, bad: Mapping[str, int], sections: Mapping[str, Mapping[str, Any]]
+) -> Judgement:
+    """Return the verdict that the facts come to; what is none (too little coverage, a flaky gate) is not in it.
+
+    ``bad`` says how many tests ended in each outcome, and how many set-ups and tear-downs were bad (``fixtures``).
+    """
     if end.interrupted:
         return Judgement("broken", "Interrupted", f"by {end.interrupted}, {_tests(len(end.not_run))} not run")
     if end.lost:
         return Judgement("broken", "Incomplete", f"{_tests(len(end.lost))} collected and never reported")
-    bad = ", ".join(_counted(tally))
+    counted = _counted(bad) if tally.bad else ""
     if end.stopped and end.not_run:
         why = f"{end.stopped}: {_tests(len(end.not_run))} not run"
-        return Judgement("failed" if bad else "broken", "Failed" if bad else "Incomplete", why)
-    if bad:
-        return Judgement("failed", "Failed", bad)
+        return Judgement("failed" if counted else "broken", "Failed" if counted else "Incomplete", why)
+    if counted:
+        return Judgement("failed", "Failed", counted)
     gates = ", ".join(_gates(sections))
     if gates:
         return Judgement("failed", "Failed", gates)
@@ -37,13 +42,16 @@ def judge(end: RunFinished, tally: Tally, sections: Mapping[str, Mapping[str, An
     return Judgement("passed", "Passed", end.stopped)
 
 
-def _counted(tally: Tally) -> list[str]:
-    counts = (
-        (tally.failures, "failure", "failures"),
-        (tally.errors, "error", "errors"),
-        (tally.unexpected_successes, "unexpected success", "unexpected successes"),
+def _counted(bad: Mapping[str, int]) -> str:
+    """Return how many tests are bad, in words; tests, while unittest's closing line counts problems."""
+    errors, surprises, fixtures = bad["error"], bad["unexpected success"], bad["fixtures"]
+    told = (
+        f"{bad['failed']:,} failed" if bad["failed"] else "",
+        f"{errors:,} error{'s' * (errors != 1)}" if errors else "",
+        f"{surprises:,} unexpected success{'es' * (surprises != 1)}" if surprises else "",
+        f"{fixtures:,} set-up{'s' * (fixtures != 1)} or tear-down{'s' * (fixtures != 1)} failed" if fixtures else "",
     )
-    return [f"{count:,} {one if count == 1 else many}" for count, one, many in counts if count]
+    return ", ".join(filter(None, told)) or "1 problem"
 
 
 def _gates(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:

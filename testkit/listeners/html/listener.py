@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class ReportPage:
         self._details = Details(self.bad_texts, self.good_texts)
         self._attempts = Attempts()
         self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
-        self._blocked: list[tuple[str, Outcome, str]] = []
+        self._blocked: dict[str, FixtureFinished] = {}  # set-ups that account for the tests below them, by id
         self._has_ended = False
 
     def __call__(self, fact: Fact) -> None:
@@ -104,10 +104,10 @@ class ReportPage:
         self.timeline.add(fact)
         self.requests.add(fact.measures)
         attempts = self._attempts.of_fixture(fact)
-        if not attempts or (fact.outcome is Outcome.PASSED and len(attempts) == 1):
+        if not attempts or fact.outcome is Outcome.PASSED:
             return
-        if fact.outcome is not Outcome.PASSED and fact.phase.startswith("setUp") and not fact.interrupted:
-            self._blocked.append((f"{fact.id}.", fact.outcome, fact.phase))
+        if fact.phase.startswith("setUp") and not fact.interrupted:
+            self._blocked.setdefault(fact.id, fact._replace(problems=(), stdout="", stderr=""))
         if len(self.fixtures) < MOST_FIXTURES:
             own = {"id": short(fact.id), "raw": fact.id, "phase": short(fact.phase), "outcome": fact.outcome.value}
             place = {"file": short(fact.file), "line": fact.line, "worker": short(fact.worker)}
@@ -137,17 +137,33 @@ class ReportPage:
         if not self._blocked:
             return
         told = {*self.table.ids, *end.not_run, *end.lost}
-        left = [id for id in dict.fromkeys(self.run.ids) if id not in told]
-        for prefix, outcome, phase in self._blocked:
-            below = [id for id in left if id.startswith(prefix)]
-            skipped = outcome is Outcome.SKIPPED
-            word = Outcome.SKIPPED.value if skipped else NOT_RUN
-            self.table.add_untold(below, word, f"{phase} {'skipped it' if skipped else 'failed'}")
-            left = [id for id in left if not id.startswith(prefix)]
+        below: dict[str, list[str]] = {}
+        for id in dict.fromkeys(self.run.ids):
+            holder = "" if id in told else next((name for name in _above(id) if name in self._blocked), "")
+            if holder:
+                below.setdefault(holder, []).append(id)
+        for holder, ids in below.items():
+            fact = self._blocked[holder]
+            skipped = fact.outcome is Outcome.SKIPPED
+            why = f"{fact.phase} skipped it: {fact.reason}" if skipped else f"{fact.phase} failed"
+            self.table.add_untold(ids, Outcome.SKIPPED.value if skipped else NOT_RUN, why)
+
+    @property
+    def bad(self) -> dict[str, int]:
+        """How many tests ended in each outcome, and how many ``fixtures`` were bad."""
+        fixtures = sum(Outcome(fixture["outcome"]).is_bad for fixture in self.fixtures)
+        return {**self.table.counts, "fixtures": fixtures}
 
     def page(self) -> bytes:
         """Return the page of what was told until now."""
         from testkit.listeners.html.render import render
 
-        with_files([*self.table.details.values(), *self.fixtures], Files(self.folder))
-        return render(self)
+        sources = with_files([*self.table.details.values(), *self.fixtures], Files(self.folder))
+        return render(self, sources)
+
+
+def _above(id: str) -> Iterator[str]:
+    """Yield the class of a test, and what that lies in."""
+    while id:
+        id = id.rpartition(".")[0]
+        yield id

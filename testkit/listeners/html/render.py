@@ -13,7 +13,7 @@ from testkit import pages
 from testkit.core.events import Outcome
 from testkit.core.text import readable
 from testkit.listeners.html.judgement import Judgement, judge
-from testkit.listeners.html.rerun import PROGRAM, command_for
+from testkit.listeners.html.rerun import PROGRAM, command_for, is_program
 from testkit.listeners.html.sections import coverage_of, others_of, routes_of
 from testkit.listeners.html.table import NOT_RUN
 from testkit.listeners.html.texts import short
@@ -60,19 +60,19 @@ VIEWS = (
 )
 
 
-def render(report: ReportPage) -> bytes:
-    """Return the page of what ``report`` has heard."""
+def render(report: ReportPage, sources: list[dict[str, Any]]) -> bytes:
+    """Return the page of what ``report`` has heard; ``sources`` are the lines around problems."""
     from django.template import Context
     from django.utils.safestring import mark_safe
 
-    verdict = judge(report.end, report.tally, report.sections)
+    verdict = judge(report.end, report.tally, report.bad, report.sections)
     styles, script = _styles(), _script()
     began = _moment(report.run.at)
     context = {
         "policy": pages.policy(styles, script, {"img-src": "data:"}),
         "css": mark_safe(styles),
         "js": mark_safe(script),
-        "data": mark_safe(pages.embedded(data_of(report, verdict))),
+        "data": mark_safe(pages.embedded({**data_of(report, verdict), "sources": sources})),
         "verdict": verdict,
         "why": readable(verdict.why),
         "icon": quote(_FAVICON[verdict.state]),
@@ -163,7 +163,8 @@ def _counts(report: ReportPage) -> list[Count]:
 
 
 def _program(report: ReportPage) -> str:
-    return str(report.sections.get("environment", {}).get("program") or PROGRAM)
+    program = str(report.sections.get("environment", {}).get("program", ""))
+    return program if is_program(program) else PROGRAM
 
 
 def _commands(report: ReportPage) -> dict[str, Any]:
@@ -178,7 +179,7 @@ def _commands(report: ReportPage) -> dict[str, Any]:
             class_id, file = table.place_of(row)
             odd[row] = command_for(program, id, class_id, file)
     fixtures = [command_for(program, each["raw"], file=each["file"]) for each in report.fixtures]
-    return {"program": readable(program) if is_plain else "", "odd": odd, "fixtures": fixtures}
+    return {"program": program if is_plain else "", "odd": odd, "fixtures": fixtures}
 
 
 def _needs_no_quotes(id: str) -> bool:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import PurePosixPath
 
 PROGRAM = "python -m testkit"
 """What runs tests where the facts do not say what did."""
+
+
+_PROGRAM = re.compile(r"python[\d.]* (-m )?[\w./-]+( test)?( --settings=[\w.]+)?", re.ASCII)
+
+
+def is_program(text: str) -> bool:
+    """Whether ``text`` is what testkit calls a program: a journal may come from a stranger, and people copy commands."""
+    return _PROGRAM.fullmatch(text) is not None
 
 
 def command_for(program: str, id: str, class_id: str = "", file: str = "") -> str:

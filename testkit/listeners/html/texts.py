@@ -6,6 +6,7 @@ from testkit.core.text import cut_middle, readable
 
 SHORT = 300
 """Characters of a name or a reason."""
+_LEAST = 160
 
 
 class Texts:
@@ -38,6 +39,12 @@ class Texts:
         self._places[shown] = len(self.all)
         self.all.append(shown)
         return len(self.all) - 1
+
+    def excerpt(self, text: str, limit: int) -> str:
+        """Return ``text`` readable, of ``limit`` characters at most; of fewer, when there is no room left."""
+        shown = short(text, limit if self._left > limit else _LEAST)
+        self._left = max(self._left - len(shown), 0)
+        return shown
 
 
 def short(text: str, limit: int = SHORT) -> str:

@@ -9,8 +9,9 @@ const folded = (title, isOpen, make) => {
   return box;
 };
 
-function sourceOf({ source, file }) {
-  if (!source) return null;
+function sourceOf({ source: place, file }) {
+  if (!place) return null;
+  const source = data.sources[place - 1];
   const lines = source.lines.map((text, index) => {
     const line = source.first + index;
     return h("span", { class: line === source.line ? "at" : null, "data-line": line }, `${text}\n`);
@@ -19,12 +20,19 @@ function sourceOf({ source, file }) {
     h("pre", { tabindex: "0", "aria-label": `Source around line ${source.line}` }, h("code", {}, lines)));
 }
 
+// The first line is wrapped; what follows is often a table of its own, which must not be.
+function messageBox(type, message) {
+  const [first, ...rest] = message.split("\n");
+  const more = rest.join("\n").replace(/^\n+|\s+$/g, "");
+  return h("div", { class: "message" }, h("p", {}, type && h("strong", {}, type), type && first ? `: ${first}` : first), more && h("pre", { tabindex: "0", "aria-label": "The rest of the message" }, more));
+}
+
 function problemOf(problem) {
   const traceback = textOf(problem.traceback);
   return h("div", { class: "problem" },
-    h("p", { class: "message" }, h("strong", {}, problem.type || problem.outcome), problem.message ? `: ${problem.message}` : ""),
+    messageBox(problem.type || problem.outcome, problem.message || ""),
     sourceOf(problem) || (problem.file && h("p", { class: "quiet" }, placeOf(problem.file, problem.line))),
-    traceback ? folded("Traceback", !problem.source, () => block(traceback, "Traceback")) : note("Its traceback is not on this page, which had no room left; the journal has it."));
+    traceback ? folded("Traceback", !problem.source, () => block(traceback, "Traceback")) : problem.left_out && note("Its traceback is not on this page, which had no room left; the journal has it."));
 }
 
 function outputOf(details) {
@@ -56,13 +64,16 @@ function requestsOf(row) {
       [number(requests), number(queries), duration(ms / 1000)].map((text) => h("td", { class: "number" }, text)))))));
 }
 
-const attemptOf = (attempt, index) => h("li", {}, h("p", {}, badge(attempt.outcome), h("span", { class: "quiet" }, `attempt ${index + 1}, ${duration(attempt.seconds)}${attempt.worker ? `, worker ${attempt.worker}` : ""}`)),
-  attempt.problems.map(problemOf), outputOf(attempt));
+function attemptOf(attempt, index, isOpen) {
+  const box = folded([badge(attempt.outcome), " ", h("span", { class: "quiet" }, `attempt ${index + 1}, ${duration(attempt.seconds)}${attempt.worker ? `, worker ${attempt.worker}` : ""}`)], isOpen, () => h("div", { class: "inside" }, attempt.problems.map(problemOf), outputOf(attempt)));
+  box.classList.add("attempt");
+  return h("li", {}, box);
+}
 
 function attemptsIn(details, last) {
   if (!details.earlier) return null;
-  return part(plural(details.earlier.length + 1, "attempt"), h("ol", { class: "attempts" }, details.earlier.map(attemptOf),
-    last && h("li", {}, h("p", {}, badge(last.outcome), h("span", { class: "quiet" }, `attempt ${details.earlier.length + 1}, ${duration(last.seconds)}, the one that counts`)))));
+  return part(plural(details.earlier.length + 1, "attempt"), h("ol", { class: "attempts" }, details.earlier.map((attempt, index) => attemptOf(attempt, index, !BAD.has(last.outcome))),
+    h("li", {}, h("p", {}, badge(last.outcome), h("span", { class: "quiet" }, `attempt ${details.earlier.length + 1}, ${duration(last.seconds)}, the one that counts`)))));
 }
 
 function commandBox(command) {
@@ -73,17 +84,17 @@ function commandBox(command) {
 // Everything but the title, for a card and for the sheet alike.
 function bodyOf(details, { row = null, command = "", last = null } = {}) {
   const told = [
-    details.reason && h("p", { class: "message" }, details.reason),
+    details.reason && messageBox("", details.reason),
     (details.problems || []).map(problemOf),
     (details.subtests || []).map((subtest) => h("div", { class: "subtest" }, h("h4", {}, badge(subtest.outcome), h("code", {}, subtest.name || "subtest")), subtest.reason && h("p", {}, subtest.reason), subtest.problems.map(problemOf))),
     details.trouble && folded("Traceback", false, () => block(textOf(details.trouble), "Traceback")),
+    command && part("Run it again", commandBox(command)),
     attemptsIn(details, last),
     outputOf(details),
     details.sql && folded("SQL", false, () => block(textOf(details.sql), "SQL")),
     row !== null && requestsOf(row),
     details.attachments && imagesOf(details.attachments),
     details.measures && part("Noted by the test", h("dl", { class: "pairs" }, Object.entries(details.measures).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))))),
-    command && part("Run it again", commandBox(command)),
   ].flat(Infinity).filter(Boolean);
   return told;
 }
