@@ -124,7 +124,17 @@ def test_the_reference_has_every_fact_and_field():
     for name, cls in {**FACTS, "Problem": Problem}.items():
         sections = (
             {
-                *("databases", "environment", "coverage", "diff_coverage", "leaks", "budgets", "routes", "screenshots", "reports"),
+                *(
+                    "databases",
+                    "environment",
+                    "coverage",
+                    "diff_coverage",
+                    "leaks",
+                    "budgets",
+                    "routes",
+                    "screenshots",
+                    "reports",
+                ),
                 *("github", "status"),
             }
             if name == "RunMeasured"

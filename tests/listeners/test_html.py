@@ -224,7 +224,7 @@ def test_flaky_tests_have_all_attempts():
         ([], ENDED, ("broken", "No test ran", "")),
         ([passed("a.T.t")], ENDED._replace(interrupted="SIGINT", not_run=("a.T.u",)), ("broken", "Interrupted", "by SIGINT, 1 test not run")),
         ([failed("a.T.t")], ENDED._replace(stopped="--failfast", not_run=("a.T.u",)), ("failed", "Failed", "--failfast: 1 test not run")),
-        ([passed("a.T.t"), RunMeasured("budgets", {"over": {"GET /": "9 queries"}})], ENDED, ("failed", "Failed", "1 endpoint over budget")),
+        ([passed("a.T.t"), RunMeasured("status", {"status": 2, "reason": "too little coverage"})], ENDED, ("failed", "Failed", "too little coverage")),
         ([passed("a.T.t"), RunMeasured("routes", {"failing": ["GET /a/", "GET /b/"]})], ENDED, ("failed", "Failed", "2 routes that no test asks for")),
         ([passed("a.T.t"), RunMeasured("diff_coverage", {"failing": "40 % of the change"})], ENDED, ("failed", "Failed", "40 % of the change")),
     ],
@@ -379,7 +379,7 @@ def test_the_page_is_whole_or_absent(tmp_path, monkeypatch):
         listener(fact)
     assert not Path("reports").exists()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    listener(RunMeasured("reports", {}))
+    listener(RunMeasured("status", {"status": 0, "reason": ""}))
     assert [path.name for path in (tmp_path / "reports").iterdir()] == ["index.html"]
     (tmp_path / "file").write_text("")
     blocked = html_listener(tmp_path / "file" / "index.html")

@@ -64,6 +64,7 @@ def many(count: int, *, workers: int = 4, seed: int = 7) -> Iterator[Fact]:
             yield fact
     yield RunFinished(BEGAN + max(clock), max(clock))
     yield RunMeasured("reports", {"report page": "reports/index.html"})
+    yield RunMeasured("status", {"status": 1, "reason": ""})
 
 
 def _name(index: int) -> str:
@@ -159,3 +160,4 @@ def hostile() -> Iterator[Fact]:
     yield RunMeasured(evil, {"text": evil})
     yield RunFinished(BEGAN + 2.0, 2.0, stopped="")
     yield RunMeasured("reports", {evil: evil})
+    yield RunMeasured("status", {"status": 1, "reason": evil})

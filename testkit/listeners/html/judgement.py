@@ -20,7 +20,7 @@ class Judgement(NamedTuple):
 def judge(
     end: RunFinished, tally: Tally, bad: Mapping[str, int], sections: Mapping[str, Mapping[str, Any]]
 ) -> Judgement:
-    """Return the verdict that the facts come to; what is none (too little coverage, a flaky gate) is not in it.
+    """Return the verdict that the facts come to.
 
     ``bad`` says how many tests ended in each outcome, and how many set-ups and tear-downs were bad (``fixtures``).
     """
@@ -34,11 +34,11 @@ def judge(
         return Judgement("failed" if counted else "broken", "Failed" if counted else "Incomplete", why)
     if counted:
         return Judgement("failed", "Failed", counted)
-    gates = ", ".join(_gates(sections))
-    if gates:
-        return Judgement("failed", "Failed", gates)
     if tally.nothing_ran:
         return Judgement("broken", "No test ran", "")
+    reason = str(sections.get("status", {}).get("reason", ""))  # too little coverage, too many queries, ...
+    if reason:
+        return Judgement("failed", "Failed", reason)
     return Judgement("passed", "Passed", end.stopped)
 
 
@@ -52,18 +52,6 @@ def _counted(bad: Mapping[str, int]) -> str:
         f"{fixtures:,} set-up{'s' * (fixtures != 1)} or tear-down{'s' * (fixtures != 1)} failed" if fixtures else "",
     )
     return ", ".join(filter(None, told)) or "1 problem"
-
-
-def _gates(sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return what else fails the run, as the sections tell it."""
-    over = len(sections.get("budgets", {}).get("over", ()))
-    untested = len(sections.get("routes", {}).get("failing", ()))
-    told = [
-        f"{over} endpoint{'s' * (over != 1)} over budget" if over else "",
-        f"{untested} route{'s' * (untested != 1)} that no test asks for" if untested else "",
-        str(sections.get("diff_coverage", {}).get("failing") or ""),
-    ]
-    return [each for each in told if each]
 
 
 def _tests(count: int) -> str:

@@ -36,12 +36,11 @@ MOST_FIXTURES = 1_000
 class ReportPage:
     """Listens to the facts of one run.
 
-    The page is written when ``RunMeasured`` of the reports comes, which is the last that a run says; or by
-    :meth:`write`. Until then it is kept what the page will show, and no more: memory does not grow with what tests print.
+    The page is written when ``RunMeasured`` of the status comes, which is the last that a run says; or by :meth:`page`. Until then it is kept what the page will show, and no more: memory does not grow with what tests print.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """``path`` is where the page goes; with None it is written by :meth:`write` alone."""
+        """``path`` is where the page goes; with None it is made by :meth:`page` alone."""
         self.path = None if path is None else path.absolute()  # a test may change the working directory
         self.folder = Path.cwd()
         self.tally = Tally()
@@ -118,7 +117,7 @@ class ReportPage:
         self.sections[fact.section] = fact.data
         if fact.section == "environment" and "seed" in fact.data:
             self.seeds[fact.data["seed"]] = None  # shards may have several
-        if fact.section == "reports" and self._has_ended and self.path is not None:
+        if fact.section == "status" and self._has_ended and self.path is not None:
             with replacing(self.path, "wb") as file:
                 file.write(self.page())
 

@@ -108,9 +108,11 @@ class _Reports:
                 bus.subscribe(listening(name, path, stack))
                 own[FILE_FORMATS[name].title] = str(path)
             bus.subscribe(self._console(sys.stdout))
-            of_run = _publish(self._facts, bus)
+            of_run = _publish(self._facts, bus, self._ending)
             if of_run or own:
                 bus.publish(RunMeasured(section="reports", data={**of_run, **own}))
+            status, reason = self._status()
+            bus.publish(RunMeasured(section="status", data={"status": int(status), "reason": reason}))
         if bus.failures:
             failure = bus.failures[0]
             raise TestkitError(f"the listener {failure.listener} failed:\n{failure.traceback}")
@@ -229,12 +231,18 @@ def _hand_over(made: Path, output: Path | None) -> None:
         shutil.copyfileobj(file, out)
 
 
-def _publish(facts: Iterable[Fact], bus: Bus) -> dict[str, str]:
-    """Publish ``facts``, and return the reports that the run itself made and that are still there."""
+def _publish(facts: Iterable[Fact], bus: Bus, ending: Ending) -> dict[str, str]:
+    """Publish ``facts``, and return the reports that the run itself made and that are still there.
+
+    The status, which is the last that listeners are to hear, is told to ``ending`` alone.
+    """
     folder, made = Path(), {}
     for fact in facts:
         if _tells_of_reports(fact):
             made = {title: str(path) for title, path in fact.data.items()}
+            continue
+        if isinstance(fact, RunMeasured) and fact.section == "status":
+            ending(fact)
             continue
         if isinstance(fact, RunStarted):
             folder = Path(fact.directory)
