@@ -36,7 +36,7 @@ TUTORIAL = DOCS / "tutorial" / "first-run.md"
 # What is in these folders belongs to the repository, so a path below one of them has to exist.
 OWN_FOLDERS = (".ci", ".github", "benchmarks", "docs", "requirements", "sample_project", "testkit", "tests", "tools")
 MADE_BY_A_RUN = ("docs/_build",)
-FENCED = re.compile(r"^( *)```(?P<language>\S*)\n(?P<text>.*?)^\1```$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^( *)```(?P<language>\S*)[^\n]*\n(?P<text>.*?)^\1```$", re.MULTILINE | re.DOTALL)
 # A command that runs tests, up to what ends it in a shell.
 COMMAND = re.compile(r"(?:python -m testkit|manage\.py test|runtests\.py)\b((?: +[^\s#&|;'\"`]+)*)")
 

@@ -225,8 +225,6 @@ def test_flaky_tests_have_all_attempts():
         ([passed("a.T.t")], ENDED._replace(interrupted="SIGINT", not_run=("a.T.u",)), ("broken", "Interrupted", "by SIGINT, 1 test not run")),
         ([failed("a.T.t")], ENDED._replace(stopped="--failfast", not_run=("a.T.u",)), ("failed", "Failed", "--failfast: 1 test not run")),
         ([passed("a.T.t"), RunMeasured("status", {"status": 2, "reason": "too little coverage"})], ENDED, ("failed", "Failed", "too little coverage")),
-        ([passed("a.T.t"), RunMeasured("routes", {"failing": ["GET /a/", "GET /b/"]})], ENDED, ("failed", "Failed", "2 routes that no test asks for")),
-        ([passed("a.T.t"), RunMeasured("diff_coverage", {"failing": "40 % of the change"})], ENDED, ("failed", "Failed", "40 % of the change")),
     ],
 )  # fmt: skip
 def test_the_verdict_is_what_the_facts_come_to(facts, end, verdict):

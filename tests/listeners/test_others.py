@@ -33,6 +33,7 @@ from testkit.listeners.findings.rules import RULES
 from testkit.session.formats import FORMATS, listening
 from tests.listeners import hostile, tap14
 from tests.projects import ROOT
+from tests.test_docs import DOCS, codes, prose, rows
 
 SARIF_SCHEMA = json.loads((ROOT / "tests/schemas/sarif-2.1.0-rtm.5.json").read_bytes())
 FACTS_SCHEMA = json.loads((ROOT / "testkit/listeners/jsonl/facts.schema.json").read_bytes())
@@ -425,7 +426,10 @@ def test_sarif_keeps_to_the_cap_and_says_so(tmp_path):
 
 
 def test_each_rule_is_told_of(tmp_path):
-    """The rules of SARIF are those that findings can have, with a level that the format knows."""
+    """The rules of SARIF are those that findings can have, in a form that each service knows, and so are the page's."""
     rules = sarif_of(written(tmp_path, run_of())["sarif"])["tool"]["driver"]["rules"]
     assert [rule["id"] for rule in rules] == list(RULES)
     assert {rule["defaultConfiguration"]["level"] for rule in rules} <= {"error", "warning", "note"}
+    table = prose(DOCS / "how-to" / "formats.md").partition("\n## SARIF")[2].partition("\n## ")[0]
+    told = [(codes(row[0])[0], *row[1:3]) for row in rows(table)]
+    assert told == [(id, rule.level, rule.severity) for id, rule in RULES.items()]
