@@ -40,7 +40,7 @@ def test_the_distribution_holds_the_package_alone(dists):
     """Wheel and sdist hold testkit with its type marker, and neither tests nor the sample project."""
     wheel = next(dists.glob("django_testkit-*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
-    assert "testkit/py.typed" in names
+    assert {"testkit/py.typed", "testkit/pages/base.css", "testkit/listeners/html/page/main.js"} <= set(names)
     assert {name.split("/")[0] for name in names} == {"testkit", wheel.name.rsplit("-py3", 1)[0] + ".dist-info"}
     assert next(dists.glob("django_testkit-*.tar.gz")).stat().st_size > 10_000
 
