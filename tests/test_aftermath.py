@@ -23,6 +23,7 @@ from testkit.core.clock import clock
 from testkit.core.events import Outcome, Problem, RunFinished, RunStarted, TestFinished, TestStarted
 from testkit.core.journal import Journal
 from testkit.session.aftermath import replay_parser, report_parser
+from testkit.session.aftermath.report import FORMATS
 from tests.projects import FRONTS, ROOT, Project, clean_environment
 
 MODULE = "shop.tests.test_shop"
@@ -420,7 +421,7 @@ def test_options_come_from_the_environment_and_the_configuration(complete, run_h
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["report", "--output=x"], "testkit: --output x needs --format with one of console, xunit, json, markdown"),
+        (["report", "--output=x"], f"testkit: --output x needs --format with one of {', '.join(FORMATS)}"),
         (["report", "--format=xunit", "--xunit-flavour=classic"], "leave --format out, and give --xunit-file FOLDER"),
         (["report", "--format=json", "--output=setup.cfg/x"], "setup.cfg/x cannot be written: "),
         (["report", "--run=none"], "no journal of the run none in reports/journal: the newest are "),

@@ -40,7 +40,8 @@ def test_the_distribution_holds_the_package_alone(dists):
     """Wheel and sdist hold testkit with its type marker, and neither tests nor the sample project."""
     wheel = next(dists.glob("django_testkit-*.whl"))
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"testkit/py.typed", "testkit/listeners/jsonl/facts.schema.json"} <= set(names)
+    data = {"listeners/jsonl/facts.schema.json", "listeners/html/page/main.js", "pages/base.css", "py.typed"}
+    assert {f"testkit/{name}" for name in data} <= set(names)
     assert {name.split("/")[0] for name in names} == {"testkit", wheel.name.rsplit("-py3", 1)[0] + ".dist-info"}
     assert next(dists.glob("django_testkit-*.tar.gz")).stat().st_size > 10_000
 

@@ -268,6 +268,9 @@ def test_a_run_that_measured_nothing_has_a_page():
         {},
         [],
     )
+    broken = FixtureFinished("a.T", "setUpClass", BEGAN, 0.0, Outcome.ERROR, (problem(1),))
+    data = data_of(broken, ids=("a.T.t",))
+    assert (data["verdict"]["why"], ids_in(data)) == ("1 set-up or tear-down failed", {"a.T.t": "not run"})
     data = data_of(WorkerLost("1", BEGAN, "signal 9", running="a.T.t"))
     assert data["lost_workers"] == [{"worker": "1", "reason": "signal 9", "running": "a.T.t"}]
 
@@ -331,6 +334,7 @@ def test_bars_stay_few():
     bars = [bar for lane in lanes for bar in lane["bars"]]
     assert len(bars) <= 3_000
     assert sum(bar[3] for bar in bars) == 12_000
+    assert len(lines(*[("1", f"a.T{n}.t", 0.0, 0.0) for n in range(4_000)])["lanes"][0]["bars"]) <= 3_000
     assert [lane["worker"] for lane in lines(*[(w, "a.T.t", 0.0, 1.0) for w in ("10", "9", "2.10", "2.9")])["lanes"]] == ["2.9", "2.10", "9", "10"]  # fmt: skip
 
 

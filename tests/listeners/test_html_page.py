@@ -14,9 +14,11 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.keys import Keys
 
-from testkit.core.events import RunMeasured, TestFinished
+from testkit.core.events import RunFinished, RunMeasured, TestFinished
 from testkit.listeners.html import html_listener
-from tests.listeners.told import HOSTILE, hostile, many
+from tests.listeners.test_html import failed
+from tests.listeners.told import BEGAN, HOSTILE, hostile, many, problem
+from tests.screenshots.reviewed import png
 from tests.screenshots.test_review import FLAGS, one, open_page, press, until
 
 COUNT = 10_000
@@ -254,6 +256,34 @@ def test_a_failure_says_all_and_copies_its_command(page):
     assert len(page.find_elements("css selector", "#view-failures .card")) == 100
 
 
+def test_failures_of_one_cause_and_changed_screenshots(browser, tmp_path, monkeypatch):
+    """Failures at one line are counted together, and can be shown alone; a changed screenshot is seen, with a way to its review."""
+    monkeypatch.chdir(tmp_path)
+    shot = Path("reports/screenshots/images/home_320.diff.0123456789ab.png")
+    shot.parent.mkdir(parents=True)
+    shot.write_bytes(png(320, 200, spot=(10, 10)))
+    Path("reports/screenshots/index.html").write_text("")
+    facts = [fact for fact in many(700) if not isinstance(fact, RunFinished | RunMeasured)]
+    same = [
+        failed(f"a.Same.t{n}", problem(1)._replace(line=999), attachments=(str(shot), "notes.txt")) for n in range(5)
+    ]
+    reports = RunMeasured("reports", {"screenshots": "reports/screenshots/index.html"})
+    ended = RunFinished(BEGAN + 9, 9.0)
+    page = open_page(browser, written([facts[0], *same, *facts[1:], ended, reports], tmp_path / "reports"))
+    assert len(page.find_elements("css selector", ".card")) > 5
+    one(page, ".cause").click()
+    assert one(page, ".cause .number").text == "5"
+    assert len(page.find_elements("css selector", ".card")) == 5
+    image = one(page, ".card img")
+    until(page, lambda _: page.execute_script("return arguments[0].naturalWidth", image) == 320)
+    assert "What changed" in one(page, ".card figcaption").text
+    assert "notes.txt" in one(page, ".card").text
+    assert one(page, ".card .part a").get_attribute("href").endswith("/reports/screenshots/index.html")
+    one(page, ".cause").click()
+    assert len(page.find_elements("css selector", ".card")) > 5
+    assert [text for text in told_by(browser) if not text.startswith("data:")] == []
+
+
 def test_the_timeline_is_there_for_mouse_and_keyboard(page):
     """Four lanes with bars; the arrow keys say what a bar is, Enter shows its tests; gaps and the better order are told."""
     one(page, "[data-view=workers]").click()
@@ -321,6 +351,7 @@ def test_paper(page):
     assert not one(page, "#view-tests").is_displayed()
     assert one(page, "#view-failures pre").is_displayed()
     assert one(page, ".plot").is_displayed()
+    assert len(page.find_elements("css selector", "#view-failures .card[open] .inside")) == 50
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     page.execute_script("dispatchEvent(new Event('afterprint'))")
     assert one(page, "#view-tests").is_displayed()

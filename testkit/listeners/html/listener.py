@@ -36,11 +36,12 @@ MOST_FIXTURES = 1_000
 class ReportPage:
     """Listens to the facts of one run.
 
-    The page is written when ``RunMeasured`` of the status comes, which is the last that a run says; or by :meth:`page`. Until then it is kept what the page will show, and no more: memory does not grow with what tests print.
+    The page is written when ``RunMeasured`` of the status comes, which is the last that a run says. What is kept until
+    then is what the page will show, and no more: memory does not grow with what tests print.
     """
 
     def __init__(self, path: Path | None) -> None:
-        """``path`` is where the page goes; with None it is made by :meth:`page` alone."""
+        """``path`` is where the page goes; with None it is nowhere, and :meth:`page` returns it."""
         self.path = None if path is None else path.absolute()  # a test may change the working directory
         self.folder = Path.cwd()
         self.tally = Tally()
@@ -97,7 +98,7 @@ class ReportPage:
         self.requests.add(last.measures)
         is_flaky = not last.outcome.is_bad and any(attempt.outcome.is_bad for attempt in attempts[:-1])
         told = self._details.of_test(attempts, subtests)
-        self.table.add(attempts, self.run.at, told, is_flaky=is_flaky)
+        self.table.add(attempts, told, is_flaky=is_flaky)
 
     def _take_fixture(self, fact: FixtureFinished) -> None:
         self.timeline.add(fact)
@@ -154,7 +155,7 @@ class ReportPage:
         return {**self.table.counts, "fixtures": fixtures}
 
     def page(self) -> bytes:
-        """Return the page of what was told until now."""
+        """Return the page of what was told; once."""
         from testkit.listeners.html.render import render
 
         sources = with_files([*self.table.details.values(), *self.fixtures], Files(self.folder))

@@ -12,7 +12,8 @@ from testkit.listeners.html.texts import short
 NOT_RUN, LOST = "not run", "lost"
 OUTCOMES = (*(outcome.value for outcome in Outcome), NOT_RUN, LOST)
 """What a row may say of a test; a column has the place in here as a digit."""
-_LONGEST = 500
+LONGEST_NAME = 500
+"""Characters; a longer name is cut."""
 
 
 class Names:
@@ -33,7 +34,7 @@ class Names:
         return self._all[place]
 
     def shown(self) -> list[str]:
-        return [short(name, _LONGEST) for name in self._all]
+        return [short(name, LONGEST_NAME) for name in self._all]
 
 
 class Table:
@@ -50,17 +51,16 @@ class Table:
         self._names: list[str] = []
         self._outcomes: list[str] = []
         self._columns: dict[str, list[int]] = {
-            name: [] for name in ("class", "time", "at", "worker", "file", "line", "queries")
+            name: [] for name in ("class", "time", "worker", "file", "line", "queries")
         }
         self._some: dict[str, dict[int, Any]] = {"summary": {}, "attempts": {}, "asked": {}}
 
-    def add(self, attempts: Sequence[TestFinished], began: float, told: dict[str, Any], *, is_flaky: bool) -> None:
-        """Add a test by its last attempt; ``began`` is when the run did, ``told`` its details."""
+    def add(self, attempts: Sequence[TestFinished], told: dict[str, Any], *, is_flaky: bool) -> None:
+        """Add a test by its last attempt; ``told`` are its details."""
         last = attempts[-1]
         row = self._add_row(last.id, last.class_id, last.outcome.value)
         columns = self._columns
         columns["time"].append(round(last.seconds * 1e5))  # in units of 10 µs
-        columns["at"].append(round((last.at - began) * 1000))
         columns["worker"].append(self._workers.place(last.worker))
         columns["file"].append(self._files.place(last.file))
         columns["line"].append(last.line)
@@ -78,7 +78,7 @@ class Table:
         """Add tests of which no fact tells how they ended."""
         for id in ids:
             row = self._add_row(id, class_of(id), outcome)
-            for name in ("time", "at", "line"):
+            for name in ("time", "line"):
                 self._columns[name].append(0)
             self._columns["queries"].append(-1)
             self._columns["worker"].append(self._workers.place(""))
@@ -89,7 +89,7 @@ class Table:
         self.counts[outcome] += 1
         is_below = bool(class_id) and id.startswith(f"{class_id}.")
         self._columns["class"].append(self._classes.place(class_id if is_below else ""))
-        self._names.append(short(id[len(class_id) + 1 :] if is_below else id, _LONGEST))
+        self._names.append(short(id[len(class_id) + 1 :] if is_below else id, LONGEST_NAME))
         self._outcomes.append(str(OUTCOMES.index(outcome)))
         self.ids.append(id)
         return len(self.ids) - 1

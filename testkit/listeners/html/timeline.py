@@ -72,7 +72,6 @@ class Timeline:
         ended = max(span.end for span in self._spans)
         gaps = [gap for worker, spans in lanes.items() for gap in _gaps(worker, spans, ended)]
         bars, groups = _bars(lanes, ended)
-        longest = max((span for span in self._spans if span.is_test), key=lambda span: span.end - span.start)
         return {
             "seconds": round(max(seconds, ended), 3),
             "ended": round(ended, 3),
@@ -83,7 +82,6 @@ class Timeline:
                 for gap in heapq.nlargest(MOST_GAPS, gaps, key=lambda gap: gap.seconds)
             ],
             "waited": round(sum(gap.seconds for gap in gaps), 3),
-            "longest": {"id": short(longest.id), "seconds": round(longest.end - longest.start, 3)},
             "plan": self._plan(len(lanes)),
             "set_ups": self._costs(),
         }
@@ -157,7 +155,7 @@ def _bars(lanes: dict[str, list[Span]], ended: float) -> tuple[dict[str, dict[st
 
     A bar is: where it starts and how long it is in milliseconds, the place of its class, its tests, and 1 if one is bad.
     """
-    joined_below = ended / 2000
+    joined_below = max(ended / 2000, 1e-6)
     while True:
         groups: dict[str, int] = {}
         found = {worker: _joined(spans, groups, joined_below) for worker, spans in lanes.items()}

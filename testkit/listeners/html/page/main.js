@@ -1,13 +1,32 @@
 // What is shown, and the keyboard.
 const VIEWS = {
   failures: { has: () => true, show: showFailures, count: () => failing.length },
-  tests: { has: () => true, show: (section) => { table = new TestTable(section); table.filter(); }, count: () => T.count },
+  tests: {
+    has: () => true,
+    show: (section) => {
+      table = new TestTable(section);
+      table.filter();
+    },
+    count: () => T.count,
+  },
   flaky: { has: () => T.flaky.length > 0, show: showFlaky, count: () => T.flaky.length },
   workers: { has: () => data.timeline.lanes !== undefined, show: showWorkers },
   times: { has: () => rows.some(hasRun) && data.timeline.lanes !== undefined, show: showTimes },
-  queries: { has: () => data.requests.length > 0, show: showQueries, count: () => data.requests.filter((each) => each.state === "over").length },
-  routes: { has: () => data.routes.rows !== undefined, show: showRoutes, count: () => (data.routes.whole && data.routes.figures.untested) || 0 },
-  coverage: { has: () => Object.keys(data.coverage).length > 0, show: showCoverage, text: () => (typeof data.coverage.percent === "number" ? percent(data.coverage.percent) : "") },
+  queries: {
+    has: () => data.requests.length > 0,
+    show: showQueries,
+    count: () => data.requests.filter((each) => each.state === "over").length,
+  },
+  routes: {
+    has: () => data.routes.rows !== undefined,
+    show: showRoutes,
+    count: () => (data.routes.whole && data.routes.figures.untested) || 0,
+  },
+  coverage: {
+    has: () => Object.keys(data.coverage).length > 0,
+    show: showCoverage,
+    text: () => (typeof data.coverage.percent === "number" ? percent(data.coverage.percent) : ""),
+  },
   run: { has: () => true, show: showRun },
 };
 const sectionOf = (name) => one(`#view-${name}`); // not the name itself, to which the browser would scroll
@@ -38,13 +57,18 @@ function view(name, { keep = true } = {}) {
   if (name === current) return;
   current = name;
   for (const anchor of all("nav [data-view]")) {
-    if (anchor.dataset.view === name) { anchor.setAttribute("aria-current", "page"); anchor.scrollIntoView({ block: "nearest", inline: "nearest" }); }
-    else anchor.removeAttribute("aria-current");
+    if (anchor.dataset.view === name) {
+      anchor.setAttribute("aria-current", "page");
+      anchor.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else anchor.removeAttribute("aria-current");
   }
   for (const other of names) if (other !== name) sectionOf(other).hidden = true;
   fillView(name).hidden = false;
   scrollTo(0, 0);
-  if (name === "tests") { table.drawn = ""; table.draw(); }
+  if (name === "tests") {
+    table.drawn = "";
+    table.draw();
+  }
   if (keep) remember();
 }
 
@@ -58,7 +82,11 @@ function remember() {
     if (table.sort !== "outcome" || table.falls) kept.set("sort", `${table.falls ? "-" : ""}${table.sort}`);
   }
   const address = `#${current}${kept.size ? `?${kept}` : ""}`;
-  try { if (location.hash !== address) history.replaceState(null, "", address); } catch { /* a browser may refuse it for files */ }
+  try {
+    if (location.hash !== address) history.replaceState(null, "", address);
+  } catch {
+    /* a browser may refuse it for files */
+  }
 }
 
 function recall() {
@@ -91,7 +119,11 @@ function setTheme(theme) {
   else delete root.dataset.theme;
   one("#theme").setAttribute("aria-label", `Colours: ${THEME_WORDS[theme]}`);
   one("#theme").title = `Colours: ${THEME_WORDS[theme]}`;
-  try { localStorage.setItem("testkit-theme", theme); } catch { /* no storage here */ }
+  try {
+    localStorage.setItem("testkit-theme", theme);
+  } catch {
+    /* no storage here */
+  }
 }
 function nextTheme() {
   const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
@@ -99,9 +131,18 @@ function nextTheme() {
   setTheme(order[(order.indexOf(root.dataset.theme || "") + 1) % order.length]);
   say(`Colours: ${THEME_WORDS[root.dataset.theme || ""]}.`);
 }
-try { const kept = localStorage.getItem("testkit-theme"); if (THEMES.includes(kept)) setTheme(kept); } catch { /* no storage here */ }
+try {
+  const kept = localStorage.getItem("testkit-theme");
+  if (THEMES.includes(kept)) setTheme(kept);
+} catch {
+  /* no storage here */
+}
 
-// Cards of the view, for j and k.
+function stepBy(key) {
+  if (current === "tests") return table.onKey(key);
+  return !one("#detail").open && stepCards(key === "j" ? 1 : -1);
+}
+
 function stepCards(by) {
   const cards = all(".card > summary", sectionOf(current));
   if (!cards.length) return false;
@@ -113,7 +154,10 @@ function stepCards(by) {
 }
 
 function copyCurrent() {
-  const row = one("#detail").open ? one("#detail").dataset.row : document.activeElement?.closest("[data-row]")?.dataset.row ?? (current === "tests" && table.shown.length ? table.shown[table.current] : undefined);
+  const row = one("#detail").open
+    ? one("#detail").dataset.row
+    : (document.activeElement?.closest("[data-row]")?.dataset.row ??
+      (current === "tests" && table.shown.length ? table.shown[table.current] : undefined));
   const command = row !== undefined && commandOf(Number(row));
   if (!command) return;
   copy(command);
@@ -121,31 +165,55 @@ function copyCurrent() {
 }
 
 const keys = one("#keys");
-try { keys.checked = localStorage.getItem("testkit-keys") !== "off"; } catch { /* no storage here */ }
-keys.addEventListener("change", () => { try { localStorage.setItem("testkit-keys", keys.checked ? "on" : "off"); } catch { /* no storage here */ } });
+try {
+  keys.checked = localStorage.getItem("testkit-keys") !== "off";
+} catch {
+  /* no storage here */
+}
+keys.addEventListener("change", () => {
+  try {
+    localStorage.setItem("testkit-keys", keys.checked ? "on" : "off");
+  } catch {
+    /* no storage here */
+  }
+});
 
 function onLetter(key) {
-  if (key === "/") { view("tests"); table.search.focus(); table.search.select(); }
-  else if (key === "?") one("#help").showModal();
+  if (key === "/") {
+    view("tests");
+    table.search.focus();
+    table.search.select();
+  } else if (key === "?") one("#help").showModal();
   else if (key === "t") nextTheme();
   else if (key === "c") copyCurrent();
-  else if (key === "j" || key === "k") return current === "tests" ? table.onKey(key) : stepCards(key === "j" ? 1 : -1);
+  else if (key === "j" || key === "k") return stepBy(key);
   else if (/^[1-9]$/.test(key) && names[key - 1]) view(names[key - 1]);
   else return false;
   return true;
 }
 
+const IN_SHEET = new Set(["j", "k", "c"]); // letters that mean something while a test is open
+const isForTable = (target) => current === "tests" && (target === document.body || target.closest(".scroll")) && !target.closest("th");
+
+function onSearchKey(event) {
+  if (event.key === "ArrowDown" || event.key === "Enter") {
+    event.preventDefault();
+    table.point(table.current);
+  } else if (event.key === "Escape" && !event.target.value) event.target.blur();
+}
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || one("#help").open) return;
-  const isField = event.target.closest("input, select, textarea");
-  if (isField) {
-    if (event.target === table?.search && (event.key === "ArrowDown" || event.key === "Enter")) { event.preventDefault(); table.point(table.current); }
-    else if (event.target === table?.search && event.key === "Escape" && !event.target.value) event.target.blur();
+  if (event.target.closest("input, select, textarea")) {
+    if (event.target === table?.search) onSearchKey(event);
     return;
   }
   const isSheet = one("#detail").open;
   const isLetter = event.key.length === 1;
-  if (isLetter && keys.checked && !(isSheet && !["j", "k", "c"].includes(event.key)) ? onLetter(event.key) : !isLetter && !isSheet && current === "tests" && event.target.closest(".scroll, body") && !event.target.closest("nav, th") && table.onKey(event.key)) event.preventDefault();
+  const isTaken = isLetter
+    ? keys.checked && (!isSheet || IN_SHEET.has(event.key)) && onLetter(event.key)
+    : !isSheet && isForTable(event.target) && table.onKey(event.key);
+  if (isTaken) event.preventDefault();
 });
 
 // Events
@@ -158,8 +226,13 @@ one("nav").addEventListener("click", (event) => {
 addEventListener("hashchange", recall);
 one("#theme").addEventListener("click", nextTheme);
 one("#help-open").addEventListener("click", () => one("#help").showModal());
-one("#detail").addEventListener("close", () => { afterSheet?.(); afterSheet = null; });
-one("#detail").addEventListener("click", (event) => { if (event.target === one("#detail")) one("#detail").close(); });
+one("#detail").addEventListener("close", () => {
+  afterSheet?.();
+  afterSheet = null;
+});
+one("#detail").addEventListener("click", (event) => {
+  if (event.target === one("#detail")) one("#detail").close();
+});
 const time = one("time");
 if (time) time.textContent = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 
@@ -167,9 +240,14 @@ if (time) time.textContent = new Date(time.dateTime).toLocaleString(undefined, {
 addEventListener("beforeprint", () => {
   for (const name of names) if (name !== "tests") fillView(name);
   for (const name of names) sectionOf(name).hidden = false;
-  for (const card of all("#view-failures .card, #view-flaky .card")) card.open = true;
+  for (const card of all("#view-failures .card, #view-flaky .card")) {
+    card.open = true;
+    card.fill(); // its own event would come too late
+  }
 });
-addEventListener("afterprint", () => { for (const name of names) sectionOf(name).hidden = name !== current; });
+addEventListener("afterprint", () => {
+  for (const name of names) sectionOf(name).hidden = name !== current;
+});
 
 recall();
 root.dataset.ready = "";

@@ -3,7 +3,13 @@ const LANE = 26;
 const BAR = 18;
 
 function timelineOf(line) {
-  const chart = svg("svg", { class: "lanes", tabindex: "0", role: "application", "aria-roledescription": "timeline", "aria-label": "What each worker did when; the arrow keys go from class to class, Enter shows the tests" });
+  const chart = svg("svg", {
+    class: "lanes",
+    tabindex: "0",
+    role: "application",
+    "aria-roledescription": "timeline",
+    "aria-label": "What each worker did when; the arrow keys go from class to class, Enter shows the tests",
+  });
   const told = h("p", { class: "told", "aria-live": "polite" }, "Point at a bar, or go through them with the arrow keys.");
   let here = null; // [lane, bar]
   const total = line.seconds;
@@ -11,7 +17,10 @@ function timelineOf(line) {
   function describe(lane, bar) {
     const [start, length, group, tests, isBad] = line.lanes[lane].bars[bar];
     const what = tests ? plural(tests, "test") : "set-up or tear-down";
-    return `${line.lanes[lane].worker ? `Worker ${line.lanes[lane].worker}: ` : ""}${line.groups[group]}, ${what} in ${duration(length / 1000)}, from ${duration(start / 1000) === "0" ? "the start" : duration(start / 1000)}${isBad ? ", with a failure" : ""}`;
+    const { worker } = line.lanes[lane];
+    const from = start ? duration(start / 1000) : "the start";
+    const words = `${line.groups[group]}, ${what} in ${duration(length / 1000)}, from ${from}${isBad ? ", with a failure" : ""}`;
+    return worker ? `Worker ${worker}: ${words}` : words;
   }
 
   function draw() {
@@ -20,10 +29,15 @@ function timelineOf(line) {
     const scale = (width - left - 8) / total;
     const height = line.lanes.length * LANE + 26;
     const parts = [];
-    const every = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200].find((step) => step * scale >= 70) || 14400;
+    const every =
+      [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200].find((step) => step * scale >= 70) ||
+      14400;
     for (let at = 0; at <= total; at += every) {
       const x = left + at * scale;
-      parts.push(svg("line", { x1: x, x2: x, y1: 0, y2: height - 20 }), svg("text", { x, y: height - 6, "text-anchor": at ? "middle" : "start" }, at ? tick(at) : "0"));
+      parts.push(
+        svg("line", { x1: x, x2: x, y1: 0, y2: height - 20 }),
+        svg("text", { x, y: height - 6, "text-anchor": at ? "middle" : "start" }, at ? tick(at) : "0"),
+      );
     }
     line.lanes.forEach((lane, index) => {
       const y = index * LANE + 4;
@@ -31,8 +45,27 @@ function timelineOf(line) {
       parts.push(svg("rect", { class: "idle", x: left, y, width: Math.max(0, line.ended * scale), height: BAR }));
       lane.bars.forEach(([start, length, group, , isBad], bar) => {
         const isHere = here && here[0] === index && here[1] === bar;
-        parts.push(svg("rect", { class: `bar ${group % 2 ? "odd" : "even"}${isHere ? " here" : ""}`, "data-lane": index, "data-bar": bar, x: left + start / 1000 * scale, y, width: Math.max(1, length / 1000 * scale - 0.5), height: BAR }));
-        if (isBad) parts.push(svg("rect", { class: "bad", x: left + start / 1000 * scale, y: y + BAR - 4, width: Math.max(2, length / 1000 * scale - 0.5), height: 4 }));
+        parts.push(
+          svg("rect", {
+            class: `bar ${group % 2 ? "odd" : "even"}${isHere ? " here" : ""}`,
+            "data-lane": index,
+            "data-bar": bar,
+            x: left + (start / 1000) * scale,
+            y,
+            width: Math.max(1, (length / 1000) * scale - 0.5),
+            height: BAR,
+          }),
+        );
+        if (isBad)
+          parts.push(
+            svg("rect", {
+              class: "bad",
+              x: left + (start / 1000) * scale,
+              y: y + BAR - 4,
+              width: Math.max(2, (length / 1000) * scale - 0.5),
+              height: 4,
+            }),
+          );
       });
     });
     chart.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -49,8 +82,14 @@ function timelineOf(line) {
   }
   const group = ([lane, bar]) => line.groups[line.lanes[lane].bars[bar][2]];
   const find = (event) => event.target.closest(".bar")?.dataset;
-  chart.addEventListener("pointermove", (event) => { const bar = find(event); if (bar) point(Number(bar.lane), Number(bar.bar)); });
-  chart.addEventListener("click", (event) => { const bar = find(event); if (bar) searchTests(group([bar.lane, bar.bar])); });
+  chart.addEventListener("pointermove", (event) => {
+    const bar = find(event);
+    if (bar) point(Number(bar.lane), Number(bar.bar));
+  });
+  chart.addEventListener("click", (event) => {
+    const bar = find(event);
+    if (bar) searchTests(group([bar.lane, bar.bar]));
+  });
   chart.addEventListener("keydown", (event) => {
     const [lane, bar] = here || [0, -1];
     const bars = (index) => line.lanes[index].bars.length;
@@ -74,9 +113,18 @@ function orderOf(line) {
   const [{ seconds, bound, pole }] = foreseen;
   const busy = line.lanes.reduce((sum, lane) => sum + lane.busy, 0) / (workers * Math.max(line.ended, 1e-9));
   const gain = line.ended - seconds;
-  return h("dl", { class: "figures" },
+  return h(
+    "dl",
+    { class: "figures" },
     figure("The tests took", duration(line.ended), `${workers} workers, busy ${percent(100 * Math.min(1, busy))} of it`),
-    figure("Longest first", duration(seconds), gain > 0.05 * line.ended ? `${duration(gain)} less, if each free worker began the longest class that is left` : "by the queue of a parallel run: the order was about as good as it gets"),
-    figure("At least", duration(bound), pole ? `the longest pole: ${pole}` : "all work shared out evenly"));
+    figure(
+      "Longest first",
+      duration(seconds),
+      gain > 0.05 * line.ended
+        ? `${duration(gain)} less, if each free worker began the longest class that is left`
+        : "by the queue of a parallel run: the order was about as good as it gets",
+    ),
+    figure("At least", duration(bound), pole ? `the longest pole: ${pole}` : "all work shared out evenly"),
+  );
 }
 const figure = (title, value, more) => h("div", {}, h("dt", {}, title), h("dd", {}, h("strong", {}, value), more && h("span", {}, more)));
