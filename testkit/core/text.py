@@ -6,6 +6,8 @@ import functools
 import re
 
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+# What changes the direction of the text around it: https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters
+_DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @functools.cache  # made when first needed: it takes as long as all else that a run imports from here
@@ -24,6 +26,12 @@ def visible(text: str) -> str:
     """
     # Most texts are names on one line, and this says of them in a twentieth of the time that nothing is to be done.
     return text if text.isprintable() else _invisible().sub(_spell, text)
+
+
+def on_one_line(text: str, limit: int) -> str:
+    """Return ``text``, a name, visible, on one line and no longer than ``limit``; it cannot turn what is around it round."""
+    shown = " ".join(cut_middle(visible(text), limit).split())
+    return shown if shown.isascii() else _DIRECTIONS.sub(_spell, shown)
 
 
 def _spell(match: re.Match[str]) -> str:
