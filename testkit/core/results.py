@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from testkit.core.attempts import Attempts
-from testkit.core.events import Fact, FixtureFinished, Outcome, RunFinished, TestFinished
+from testkit.core.events import Fact, FixtureFinished, Outcome, RunFinished, RunMeasured, RunStarted, TestFinished
 
 
 class Result(NamedTuple):
@@ -56,6 +56,59 @@ class Results:
         elif isinstance(fact, RunFinished):
             for attempts in self._attempts.unfinished():
                 _add(self.tests, attempts[-1].id, attempts)
+
+
+class RunRecord(NamedTuple):
+    """What is remembered of a run.
+
+    ``results`` has tests and fixtures by name. ``commit`` and ``branch`` are empty where nothing told them; ``is_clean``
+    says that the code was that of the commit. ``ended_early`` is why it did, if it did.
+    """
+
+    run: str
+    at: float
+    seconds: float
+    results: Mapping[str, Result]
+    commit: str = ""
+    branch: str = ""
+    is_clean: bool = False
+    ended_early: str = ""
+
+    @property
+    def code(self) -> str:
+        """What all runs of the same code have in common; empty if that cannot be told."""
+        return self.commit if self.is_clean else ""
+
+
+SOURCE = "source"
+"""The section that tells of the code: ``commit``, ``branch``, and whether it is ``clean``."""
+
+
+class Recorder:
+    """Listens to the facts of a run, or of the shards of one, and gathers what is remembered of it."""
+
+    def __init__(self) -> None:
+        self.has_ended = False
+        self._record = RunRecord("", 0.0, 0.0, {})
+        self._results = Results()
+
+    def __call__(self, fact: Fact) -> None:
+        self._results(fact)
+        record = self._record
+        if isinstance(fact, RunStarted):
+            self._record = record._replace(run=record.run or fact.run, at=min(record.at or fact.at, fact.at))
+        elif isinstance(fact, RunMeasured) and fact.section == SOURCE:
+            commit, branch = str(fact.data.get("commit", "")), str(fact.data.get("branch", ""))
+            self._record = record._replace(commit=commit, branch=branch, is_clean=fact.data.get("clean") is True)
+        elif isinstance(fact, RunFinished):
+            early = record.ended_early or fact.interrupted or fact.stopped
+            self._record = record._replace(seconds=max(record.seconds, fact.seconds), ended_early=early)
+            self.has_ended = True
+
+    @property
+    def record(self) -> RunRecord:
+        """What was gathered so far."""
+        return self._record._replace(results={**self._results.tests, **self._results.fixtures})
 
 
 def fixture_name(fact: FixtureFinished) -> str:

@@ -25,6 +25,7 @@ from testkit.coverage.routes.options import RouteOptions
 from testkit.databases.options import CheckOptions, DatabaseOptions, GuardOptions
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions
+from testkit.listeners.history import HistoryOptions
 from testkit.listeners.xunit import XunitOptions
 from testkit.queries.options import QueryOptions
 from testkit.screenshots.options import ScreenshotOptions, from_needle
@@ -68,6 +69,7 @@ GROUPS: tuple[type[OptionGroup], ...] = (
     ShardOptions,
     ConsoleOptions,
     XunitOptions,
+    HistoryOptions,
     CoverageOptions,
     RouteOptions,
     QueryOptions,

@@ -15,6 +15,7 @@ from testkit.core.options import OptionGroup, Options, declared
 from testkit.coverage.options import CoverageOptions
 from testkit.coverage.routes.options import RouteOptions
 from testkit.execution.ids import test_id
+from testkit.listeners.history import HistoryOptions
 from testkit.listeners.xunit import XunitOptions
 from testkit.queries.options import QueryOptions
 from testkit.selection import durations
@@ -25,7 +26,13 @@ from testkit.selection.shards import AUTO, Shard, ShardOptions, parse_shard, sha
 from testkit.session.manifest import NAME, Manifest, SeenClass, read_manifest, shortened, write_manifest
 from testkit.session.sources import PartLoading, Sources, find_sources
 
-MERGED_GROUPS: tuple[type[OptionGroup], ...] = (XunitOptions, CoverageOptions, RouteOptions, QueryOptions)
+MERGED_GROUPS: tuple[type[OptionGroup], ...] = (
+    XunitOptions,
+    HistoryOptions,
+    CoverageOptions,
+    RouteOptions,
+    QueryOptions,
+)
 """The groups whose options a merge takes over from the shards, so that it writes what the run would have."""
 _MERGED_OPTIONS = (*declared(MERGED_GROUPS), "allow_no_tests", "listeners")
 
