@@ -8,20 +8,22 @@ from typing import NamedTuple
 from testkit.core.attempts import Attempts
 from testkit.core.events import Fact, FixtureFinished, Outcome, RunFinished, RunMeasured, RunStarted, TestFinished
 
+_PHASES = (" (setUpClass)", " (tearDownClass)", " (setUpModule)", " (tearDownModule)")
+
 
 class Result(NamedTuple):
     """What became of a test, or of a class's or module's fixture, in one run.
 
     ``outcome`` is that of the attempt that counts, ``bad`` how many of all ``attempts`` were bad, and ``seconds`` what
-    the attempt that counts took. A run that has a test several times (``--repeat``) has the worst of the outcomes, all
-    attempts, and the mean of the seconds.
+    the attempt that counts took. A run that has a test in several ``rounds`` (``--repeat``) has the worst of the outcomes,
+    all attempts, and the mean of the seconds.
     """
 
     outcome: Outcome
     attempts: int = 1
     bad: int = 0
     seconds: float = 0.0
-    times: int = 1
+    rounds: int = 1
 
     @property
     def is_flaky(self) -> bool:
@@ -30,13 +32,13 @@ class Result(NamedTuple):
 
     def joined(self, other: Result) -> Result:
         """Return what this and ``other``, of the same test, come to."""
-        times = self.times + other.times
+        rounds = self.rounds + other.rounds
         return Result(
             other.outcome if other.outcome.is_bad or self.outcome is Outcome.SKIPPED else self.outcome,
             self.attempts + other.attempts,
             self.bad + other.bad,
-            (self.seconds * self.times + other.seconds * other.times) / times,
-            times,
+            (self.seconds * self.rounds + other.seconds * other.rounds) / rounds,
+            rounds,
         )
 
 
@@ -114,6 +116,11 @@ class Recorder:
 def fixture_name(fact: FixtureFinished) -> str:
     """Return what a fixture is called among tests: ``shop.tests.CartTests (setUpClass)``."""
     return f"{fact.id} ({fact.phase})"
+
+
+def is_fixture(name: str) -> bool:
+    """Return whether ``name`` is that of a fixture."""
+    return name.endswith(_PHASES)
 
 
 def _add(results: dict[str, Result], name: str, attempts: Sequence[TestFinished | FixtureFinished]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from testkit.core.errors import ExitStatus
 from testkit.core.text import visible
-from testkit.session.aftermath.arguments import opened
+from testkit.session.aftermath.arguments import write_text
 from testkit.session.comparison import formats, gates
 from testkit.session.comparison.compare import BASE, HEAD, Comparison, Side, compare
 from testkit.session.comparison.figures import Figures
@@ -122,8 +122,7 @@ def compare_runs(arguments: Sequence[str]) -> ExitStatus:
     limits = Limits(given.more_queries, given.coverage_drop)
     broken = gates.broken(comparison, names, limits, must_be_measured=ALL not in given.fail_on)
     text = _rendered(given, comparison, names, broken)
-    with opened(given.output) as out:
-        out.write(text.encode("utf-8", "backslashreplace"))
+    write_text(text, given.output)
     for gate in names:
         if BASE in comparison.lacking.get(gate, ()):
             print(f"testkit: --fail-on {gate}: {BASE} has none to compare with", file=sys.stderr)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from testkit.core.errors import TestkitError
 from testkit.core.events import Outcome
@@ -25,7 +26,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """
         CREATE TABLE results (
             run INTEGER NOT NULL, test INTEGER NOT NULL, outcome INTEGER NOT NULL, attempts INTEGER NOT NULL,
-            bad INTEGER NOT NULL, microseconds INTEGER NOT NULL, PRIMARY KEY (run, test)
+            bad INTEGER NOT NULL, rounds INTEGER NOT NULL, microseconds INTEGER NOT NULL, PRIMARY KEY (run, test)
         ) WITHOUT ROWID
         """,
     ),
@@ -101,13 +102,14 @@ def _add_results(history: sqlite3.Connection, run: int, record: RunRecord) -> No
         ((name, run) for name in results),
     )
     history.executemany(
-        "INSERT INTO results SELECT ?, id, ?, ?, ?, ? FROM tests WHERE name = ?",
+        "INSERT INTO results SELECT ?, id, ?, ?, ?, ?, ? FROM tests WHERE name = ?",
         (
             (
                 run,
                 _OUTCOMES.index(result.outcome),
                 result.attempts,
                 result.bad,
+                result.rounds,
                 round(max(result.seconds, 0.0) * 1e6),
                 name,
             )
@@ -124,35 +126,46 @@ def _forget(history: sqlite3.Connection, keep: int) -> None:
         history.execute("DELETE FROM tests WHERE last < ?", oldest)
 
 
-def load(path: Path, *, only_failed: bool = False) -> Iterator[RunRecord]:
-    """Yield the runs of the history at ``path``, the oldest first, one in memory at a time.
+class Choice(NamedTuple):
+    """Which runs are wanted: of a ``branch``, if one is named, and of these the newest ``runs`` (0: all)."""
 
-    ``only_failed``: leave the tests out that no attempt of any run has failed in.
+    branch: str = ""
+    runs: int = 0
+
+
+def load(path: Path, choice: Choice | None = None, *, only_failed: bool = False) -> Iterator[RunRecord]:
+    """Yield runs of the history at ``path``, the oldest first, one in memory at a time.
+
+    ``only_failed``: leave the tests out that have no bad attempt in any run.
 
     Raises:
         HistoryError: it cannot be read.
     """
+    choice = choice or Choice()
     with _opened(path, create=False) as history:
         if _version_of(history, path) < VERSION:
             with _writing(history):
                 _migrate(history, path)
         history.execute("BEGIN")  # no run is forgotten meanwhile
         names = dict(history.execute("SELECT id, name FROM tests"))
+        source = "results"
         if only_failed:
             history.execute("CREATE TEMP TABLE wanted AS SELECT DISTINCT test FROM results WHERE bad > 0")
-        source = "wanted CROSS JOIN results USING (test)" if only_failed else "results"
+            source = "wanted CROSS JOIN results USING (test)"
         runs = history.execute(
-            'SELECT id, run, at, seconds, "commit", branch, is_clean, ended_early FROM runs ORDER BY at, id'
+            'SELECT id, run, at, seconds, "commit", branch, is_clean, ended_early FROM runs'
+            " WHERE ? IN ('', branch) ORDER BY at DESC, id DESC LIMIT ?",
+            (_storable(choice.branch), choice.runs or -1),
         )
-        for id, run, at, seconds, *code, ended_early in runs.fetchall():
+        for id, run, at, seconds, commit, branch, is_clean, ended_early in reversed(runs.fetchall()):
             rows = history.execute(
-                f"SELECT test, outcome, attempts, bad, microseconds FROM {source} WHERE run = ?", (id,)
+                f"SELECT test, outcome, attempts, bad, microseconds, rounds FROM {source} WHERE run = ?", (id,)
             )
             results = {
-                names[test]: Result(_OUTCOMES[outcome], attempts, bad, microseconds / 1e6)
-                for test, outcome, attempts, bad, microseconds in rows
+                names[test]: Result(_OUTCOMES[outcome], attempts, bad, microseconds / 1e6, rounds)
+                for test, outcome, attempts, bad, microseconds, rounds in rows
             }
-            yield RunRecord(run, at, seconds, results, code[0], code[1], bool(code[2]), ended_early)
+            yield RunRecord(run, at, seconds, results, commit, branch, bool(is_clean), ended_early)
 
 
 def _storable(text: str) -> str:
