@@ -124,8 +124,8 @@ def compare_runs(arguments: Sequence[str]) -> ExitStatus:
     text = _rendered(given, comparison, names, broken)
     write_text(text, given.output)
     for gate in names:
-        if BASE in comparison.lacking.get(gate, ()):
-            print(f"testkit: --fail-on {gate}: {BASE} has none to compare with", file=sys.stderr)
+        if without := comparison.lacking.get(gate, ()):
+            print(f"testkit: --fail-on {gate}: not judged: {' and '.join(without)} did not measure it", file=sys.stderr)
     for each in broken:
         print(f"testkit: {each.gate}: {visible(each.reason)}", file=sys.stderr)
     return ExitStatus.TESTS_FAILED if broken else ExitStatus.PASSED

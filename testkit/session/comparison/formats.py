@@ -34,7 +34,7 @@ def as_text(comparison: Comparison, broken: Sequence[Broken], most: int) -> str:
         if more:
             lines.append(f"  … and {more} more")
     if broken:
-        lines += ["", "Failed by", *(f"  {each.gate}: {_visible(each.reason)}" for each in broken)]
+        lines += ["", f"Failed by {', '.join(each.gate for each in broken)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -64,7 +64,8 @@ def as_markdown(comparison: Comparison, broken: Sequence[Broken], most: int) -> 
     """Return ``comparison`` for a comment on a pull request: the gist, what is worse, and the rest folded up."""
     parts = parts_of(comparison)
     text = [MARK, f"### Tests: {headline(parts)}", _table([column_of(*side) for side in _sides(comparison)])]
-    text += [f"**Failed by {each.gate}:** {markdown.code(each.reason)}" for each in broken]
+    if broken:
+        text.append(f"**Failed by {', '.join(each.gate for each in broken)}**")
     room = LONGEST
     for is_bad in (True, False):
         told = []

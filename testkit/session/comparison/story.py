@@ -20,7 +20,7 @@ from testkit.session.comparison.compare import (
     missed_more,
 )
 from testkit.session.comparison.gates import is_lost, is_worse
-from testkit.session.comparison.timing import Timing
+from testkit.session.comparison.timing import SHORTEST, Timing
 
 SAME_SPEED = 1.1
 """Up to so many times as long, machines count as equally fast."""
@@ -142,7 +142,8 @@ def _coverage(change: CoverageChange) -> Part:
     if change.drop:
         lines.insert(0, (f"{change.before:.2f} % → {change.after:.2f} % in all",))
     brief = f"coverage {change.before:.2f} % → {change.after:.2f} %"
-    return Part(f"Coverage: {_count(len(change.files), 'file')}", lines, change.drop > 0, brief)
+    title = f"Coverage: {_count(len(change.files), 'file')}" if change.files else "Coverage"
+    return Part(title, lines, change.drop > 0, brief)
 
 
 def _file_line(file: FileChange) -> Line:
@@ -165,7 +166,8 @@ def _timings(title: str, timings: Sequence[Timing], *, is_bad: bool = False) -> 
 
 def _timing_line(each: Timing) -> Line:
     times = f"{each.ratio:.1f} ×" if each.ratio >= 1 else f"1/{1 / each.ratio:.1f}"
-    return (Name(each.name), f": {each.before:.2f} s → {each.after:.2f} s ({times})")
+    shown = f" ({times})" if min(each.before, each.after) >= SHORTEST else ""  # else one of clock ticks
+    return (Name(each.name), f": {each.before:.2f} s → {each.after:.2f} s{shown}")
 
 
 def _count(number: int, one: str, many: str = "") -> str:
@@ -225,7 +227,7 @@ def column_of(title: str, side: Side) -> Column:
         newest.commit,
         len(side.runs),
         len(newest.tests),
-        sum(result.outcome.is_bad for result in newest.tests.values()),
+        sum(result.outcome.is_bad for result in (*newest.tests.values(), *newest.fixtures.values())),
         newest.seconds,
         newest.coverage.percent if newest.coverage is not None else None,
     )
