@@ -6,10 +6,10 @@ odd in any two runs. So all is done with logarithms, medians and ranks, which on
 1. Each run is divided by its own speed: the median, over all tests that take long enough to tell, of how its times stand
    to what is usual for these tests. A machine that is slower as a whole makes no test slower.
 2. The median of HEAD has to be `ratio` times that of BASE, and `seconds` away from it.
-3. The runs of the two sides must not overlap, one run in eight of each side left out. For three runs of each that comes
-   by chance once in twenty, for five once in 252.
-4. With fewer than three runs on a side, the difference has to be four times as large as is usual among all the tests,
-   by the median absolute deviation: so the noise of a single pair of runs is estimated from the tests that did not change.
+3. The runs of the two sides must not overlap, one run in eight of each side left out.
+4. The change has to stand out from those of all the tests, most of which did not change: their median absolute deviation
+   is the noise, also of a single pair of runs, and the limit is such that one comparison in a hundred without any change
+   would tell of one, however many tests there are (Bonferroni's correction).
 
 Each step treats both sides alike: exchange BASE and HEAD, and what was slower is faster.
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import exp, log
-from statistics import median
+from statistics import NormalDist, median
 from typing import NamedTuple
 
 SHORTEST = 0.01
@@ -27,8 +27,7 @@ FEWEST = 20
 """Of fewer tests than these, neither the speed of a machine nor noise can be told."""
 _LEAST = 0.001  # seconds; a ratio of less would be one of clock ticks
 _NORMAL = 1.4826  # times the median absolute deviation is the standard deviation, where noise is normal
-_DEVIATIONS = 4
-_ENOUGH_RUNS = 3
+_FALSE_ALARMS = 0.01  # of all comparisons, for normal noise
 _ODD_ONES = 8
 
 Times = Mapping[str, float]
@@ -105,12 +104,13 @@ def _adjusted(logs: Iterable[tuple[int, float]], speeds: Sequence[float]) -> lis
 
 
 def _noise(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float:
-    """Return the standard deviation of the logarithms of ratios, by the tests that did not change: most did not."""
+    """Return how large a logarithm of a ratio noise makes; 0 if there are too few tests to tell."""
     if len(pairs) < FEWEST:
         return 0.0
     changes = [median(theirs) - median(ours) for ours, theirs in pairs]
     centre = median(changes)
-    return _NORMAL * median(abs(change - centre) for change in changes)
+    deviation = _NORMAL * median(abs(change - centre) for change in changes)
+    return deviation * NormalDist().inv_cdf(1 - _FALSE_ALARMS / len(changes) / 2)
 
 
 def _is_beyond_noise(ours: Sequence[float], theirs: Sequence[float], rule: Rule, noise: float) -> bool:
@@ -119,6 +119,4 @@ def _is_beyond_noise(ours: Sequence[float], theirs: Sequence[float], rule: Rule,
     change = median(high) - median(low)
     if change < log(rule.ratio) or exp(median(high)) - exp(median(low)) < rule.seconds:
         return False
-    if min(len(low), len(high)) < _ENOUGH_RUNS and change < _DEVIATIONS * noise:
-        return False
-    return low[-1 - len(low) // _ODD_ONES] < high[len(high) // _ODD_ONES]
+    return change > noise and low[-1 - len(low) // _ODD_ONES] < high[len(high) // _ODD_ONES]
