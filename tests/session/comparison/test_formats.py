@@ -110,7 +110,7 @@ def test_nothing_that_differs_is_said():
 def test_what_a_reader_has_to_know_is_noted():
     """A slower machine, runs of several commits, what ended early, and what only one side measured are told."""
     times = {f"a.t{number}": 0.1 for number in range(30)}
-    slow = timed({name: 0.2 for name in times})
+    slow = timed(dict.fromkeys(times, 0.2))
     text = as_text(compare(side(timed(times)), side(slow)), [], 10)
     assert "Everything takes 2.0 times as long in HEAD; that is taken out of the ratios\n" in text
     text = as_text(compare(side(slow), side(timed(times))), [], 10)
