@@ -34,6 +34,7 @@ FLAGS = (
     Flag("xunit", "with_xunit", "Write testkit's xunit (JUnit XML) file."),
     Flag("xunit-file", "xunit_file", "Where the xunit file goes. Default: reports/xunit.xml.", "FILE"),
     Flag("xunit-flavour", "xunit_flavour", "What is in it.", "default|strict|classic"),
+    Flag("history", "with_history", "Remember outcomes and durations, for `python -m testkit flaky` and `trends`."),
     Flag("journal", "pytest_journal", "Keep a journal in reports/journal, for `python -m testkit report` and `merge`."),
     Flag("shard", "shard", "Run one of several shards, and keep a journal for `merge`.", "INDEX/TOTAL|auto"),
     Flag("query-budgets", "query_budgets", "What to do with query budgets.", "auto|check|record|off"),

@@ -47,6 +47,7 @@ class State:
     def has_listeners(self) -> bool:
         """Whether the options name anything that listens to the run."""
         from testkit.coverage.routes.options import RouteOptions
+        from testkit.listeners.history import HistoryOptions
         from testkit.listeners.xunit import XunitOptions
         from testkit.queries.options import QueryOptions
         from testkit.selection.shards import ShardOptions
@@ -55,6 +56,7 @@ class State:
         options, run = self.options, self.options[RunOptions]
         return bool(
             options[XunitOptions].with_xunit
+            or options[HistoryOptions].with_history
             or run.pytest_journal
             or run.listeners
             or options[ShardOptions].shard

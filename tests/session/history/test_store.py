@@ -129,7 +129,7 @@ def test_a_damaged_file_is_said_and_left_alone(tmp_path):
         assert path.read_bytes() == content
     with pytest.raises(HistoryError, match="cannot be used"):
         store.remember(tmp_path, record(2), 0)
-    with pytest.raises(HistoryError, match="there is no history in .*: runs with --with-history write it"):
+    with pytest.raises(HistoryError, match=r"there is no history in .*: runs with --with-history write it"):
         loaded(tmp_path / "no")
 
 

@@ -71,7 +71,7 @@ def test_tests_are_chosen_by_what_they_are_below():
 def test_text_has_a_line_for_each_run_of_a_chosen_test():
     """Day, outcome, seconds and code of each run of the test stand below its plots."""
     text = as_text(trends_of(FOUR, ["a.T.one"]), Plotter("ascii"), 20, by_run=True)
-    assert text.startswith("4 runs, 1970-01-01 to 1970-01-04\n\n  tests    **_#  2 → 3\n")
+    assert text.startswith("4 runs, 1970-01-01 to 1970-01-04\n\n  tests    ++-#  2 → 3\n")
     assert "\na.T.one\n  failed in 1 of 3 runs (33%)  __ #\n" in text
     assert "\n    1970-01-01 00:00  passed       0.500 s  commit0 main\n" in text
     assert "\n    1970-01-03 00:00  skipped               commit2 main\n" in text
