@@ -12,7 +12,7 @@ ALL = "all"
 _NAMED = 3
 _BAD_SCREENSHOTS = ("changed", "missing", "failed")
 _MEASURED_BY: Mapping[str, str] = {
-    "queries": "run it with --query-budgets=check, or record a file of budgets",
+    "queries": "let the project have a file of query budgets, if only an empty one",
     "routes": "run it with --with-routes",
     "coverage": "run it with --with-cov",
     "screenshots": "run it with --with-needle",
