@@ -20,6 +20,11 @@ def code(text: str) -> str:
     return f"{fence}{pad}{shown}{pad}{fence}"
 
 
+def cell(text: str) -> str:
+    """Return ``text`` as a code span in a cell of a table, which a bar would end even there."""
+    return code(text).replace("|", "\\|")
+
+
 def block(text: str) -> str:
     """Return ``text`` as a code block, between more backticks than it has in a row."""
     shown = visible(text).replace("\r", "\\r").rstrip("\n")

@@ -115,15 +115,14 @@ def compare_runs(arguments: Sequence[str]) -> ExitStatus:
         TestkitError: there is no such run, a gate does not exist or cannot be judged, or the report cannot be written.
     """
     given = compare_parser().parse_args(arguments)
-    names = gates.parse(given.fail_on)
+    asked = gates.parse(given.fail_on)
     comparison = compare(
         _side(given.base, given.runs), _side(given.head, given.runs), Rule(given.slower, given.slower_seconds)
     )
     limits = Limits(given.more_queries, given.coverage_drop)
-    broken = gates.broken(comparison, names, limits, must_be_measured=ALL not in given.fail_on)
-    text = _rendered(given, comparison, names, broken)
-    write_text(text, given.output)
-    for gate in names:
+    broken = gates.broken(comparison, asked, limits)
+    write_text(_rendered(given, comparison, tuple(asked), broken), given.output)
+    for gate in asked:
         if without := comparison.lacking.get(gate, ()):
             print(f"testkit: --fail-on {gate}: not judged: {' and '.join(without)} did not measure it", file=sys.stderr)
     for each in broken:
@@ -133,7 +132,7 @@ def compare_runs(arguments: Sequence[str]) -> ExitStatus:
 
 def _side(place: Path, runs: int) -> Side:
     side = []
-    for found in find_runs(place)[-runs:]:
+    for found in find_runs(place)[-runs:]:  # of 0 all
         figures = Figures(is_joined=found.is_joined)
         found.tell(figures)
         side.append(figures)

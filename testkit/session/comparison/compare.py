@@ -190,9 +190,10 @@ def state_of(id: str, runs: Sequence[Figures]) -> State:
     results = [run.tests[id] for run in runs if id in run.tests]
     if results:
         return _of_results(results)
-    if any(id in run.not_run or run.has_below_fixture(id) for run in runs):
+    set_ups = {run.set_up_of(id) for run in runs}
+    if any(id in run.not_run for run in runs) or set_ups - {None, Outcome.SKIPPED}:
         return State.NOT_RUN
-    return State.ABSENT
+    return State.SKIPPED if Outcome.SKIPPED in set_ups else State.ABSENT
 
 
 def _results(name: str, runs: Sequence[Figures]) -> list[Result]:
@@ -230,7 +231,7 @@ def _newest(found: Iterable[T | None]) -> T | None:
 
 
 def _lacking(base: Sequence[Figures], head: Sequence[Figures]) -> dict[str, tuple[str, ...]]:
-    """Return what some side did not measure, unless no side did."""
+    """Return what was not measured, with the sides that did not."""
     measures: Mapping[str, Callable[[Figures], object]] = {
         "queries": lambda run: run.queries,
         "routes": lambda run: run.routes,

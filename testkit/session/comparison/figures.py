@@ -42,8 +42,8 @@ class Figures:
         """By test how many comparisons ended in each ``testkit.screenshots.results.State``."""
         self.is_joined = is_joined
         self._results = Results()
-        self._accounting: tuple[str, ...] = ()
-        """What the ids of tests begin with that a set-up accounts for."""
+        self._set_ups: dict[str, Outcome] = {}
+        """What the ids of tests begin with that a set-up accounts for, which was bad or skipped."""
 
     @property
     def tests(self) -> Mapping[str, Result]:
@@ -53,9 +53,9 @@ class Figures:
     def fixtures(self) -> Mapping[str, Result]:
         return self._results.fixtures
 
-    def has_below_fixture(self, id: str) -> bool:
-        """Return whether a set-up that was bad or skipped accounts for the test ``id``."""
-        return id.startswith(self._accounting)
+    def set_up_of(self, id: str) -> Outcome | None:
+        """Return how the set-up ended that accounts for the test ``id``, which therefore did not run."""
+        return next((outcome for above, outcome in self._set_ups.items() if id.startswith(above)), None)
 
     def __call__(self, fact: Fact) -> None:
         self._results(fact)
@@ -74,11 +74,11 @@ class Figures:
         self.seconds = max(self.seconds, fact.seconds)  # shards run at the same time
         self.ended_early = self.ended_early or fact.stopped or fact.interrupted
         self.not_run |= {id for id in (*fact.not_run, *fact.lost) if id not in self.tests}
-        self._accounting = tuple(
-            f"{name.rpartition(' (')[0]}."
+        self._set_ups = {
+            f"{name.rpartition(' (')[0]}.": result.outcome
             for name, result in self.fixtures.items()
             if result.outcome is not Outcome.PASSED and name.endswith(("(setUpClass)", "(setUpModule)"))
-        )
+        }
 
     def _take_measures(self, fact: TestFinished) -> None:
         queries = fact.measures.get("queries")

@@ -27,7 +27,8 @@ def as_text(comparison: Comparison, broken: Sequence[Broken], most: int) -> str:
     parts = parts_of(comparison)
     lines = [_described(column_of(*side)) for side in _sides(comparison)]
     lines += [_plain(note) for note in notes_on(comparison)]
-    lines += ["", f"{headline(parts)[:1].upper()}{headline(parts)[1:]}"]
+    gist = headline(parts)
+    lines += ["", gist[:1].upper() + gist[1:]]
     for part in parts:
         shown, more = _shortened(part.lines, most)
         lines += ["", part.title, *(f"  {_plain(line)}" for line in shown)]
@@ -89,7 +90,7 @@ def _table(columns: Sequence[Column]) -> str:
     if any(column.coverage is not None for column in columns):
         rows["covered"] = ["–" if each.coverage is None else f"{each.coverage:.2f} %" for each in columns]
     heads = [
-        f"{column.title} {markdown.code(column.commit[:10])}" if column.commit else column.title for column in columns
+        f"{column.title} {markdown.cell(column.commit[:10])}" if column.commit else column.title for column in columns
     ]
     lines = [("", *heads), ("---", *("---:" for _ in columns)), *((name, *cells) for name, cells in rows.items())]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -33,8 +33,8 @@ class Broken(NamedTuple):
     reason: str
 
 
-def parse(given: Sequence[str]) -> tuple[str, ...]:
-    """Return the gates that ``--fail-on`` names, separated by commas, in the order of :data:`GATES`.
+def parse(given: Sequence[str]) -> dict[str, bool]:
+    """Return the gates that ``--fail-on`` asks for, and whether by its own name, rather than with all others.
 
     Raises:
         OptionError: a name is none of a gate.
@@ -43,19 +43,17 @@ def parse(given: Sequence[str]) -> tuple[str, ...]:
     strangers = [name for name in names if name not in GATES and name != ALL]
     if strangers:
         raise OptionError(f"--fail-on {strangers[0]!r} is no gate: give {', '.join(GATES)}, or {ALL}")
-    return tuple(name for name in GATES if name in names or ALL in names)
+    return {name: name in names for name in GATES if name in names or ALL in names}
 
 
-def broken(comparison: Comparison, gates: Sequence[str], limits: Limits, *, must_be_measured: bool) -> list[Broken]:
-    """Return which of ``gates`` are broken.
-
-    ``must_be_measured``: each gate was named, rather than all together.
+def broken(comparison: Comparison, gates: Mapping[str, bool], limits: Limits) -> list[Broken]:
+    """Return which of ``gates``, as from :func:`parse`, are broken.
 
     Raises:
-        TestkitError: HEAD did not measure what a gate looks at, which therefore would hold for ever.
+        TestkitError: HEAD did not measure what a gate that was named looks at, which therefore would hold for ever.
     """
-    for gate in gates:
-        if must_be_measured and HEAD in comparison.lacking.get(gate, ()):
+    for gate, is_named in gates.items():
+        if is_named and HEAD in comparison.lacking.get(gate, ()):
             raise TestkitError(f"--fail-on {gate}: {HEAD} has none: {_MEASURED_BY[gate]}")
     reasons = {gate: GATES[gate](comparison, limits) for gate in gates}
     return [Broken(gate, reason) for gate, reason in reasons.items() if reason]

@@ -71,7 +71,8 @@ def light(recorded: RecordedRun) -> Iterable[Fact]:
 
 def _light(fact: Fact) -> Fact:
     if isinstance(fact, TestFinished):
-        return fact._replace(stdout="", stderr="", sql="", problems=()) if fact.problems or fact.stdout else fact
+        says_more = fact.problems or fact.stdout or fact.stderr or fact.sql
+        return fact._replace(stdout="", stderr="", sql="", problems=()) if says_more else fact
     if isinstance(fact, FixtureFinished):
         return fact._replace(stdout="", stderr="", problems=())
     return fact._replace(problem=None) if isinstance(fact, SubTestFinished) else fact

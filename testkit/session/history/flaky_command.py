@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from testkit.core.errors import ExitStatus
-from testkit.core.markdown import LONGEST_NAME, code
+from testkit.core.markdown import LONGEST_NAME, cell
 from testkit.core.results import RunRecord
 from testkit.core.text import on_one_line
 from testkit.session.aftermath.arguments import write_text
@@ -81,9 +81,8 @@ def as_markdown(tests: Sequence[FlakyTest], runs: int, most: int) -> str:
     if tests:
         lines += ["", "| test | rate | failed | retried | last seen |", "|---|---:|---:|---:|---|"]
     for test in tests[: most or None]:
-        name = code(test.name).replace("|", "\\|")  # which ends a cell even in a code span
         lines.append(
-            f"| {name} | {test.rate:.0%} | {test.failures} of {test.executions} | {test.retried} | {day(test.last_at)} |"
+            f"| {cell(test.name)} | {test.rate:.0%} | {test.failures} of {test.executions} | {test.retried} | {day(test.last_at)} |"
         )
     more = _more(tests, most)
     return "\n".join([*lines, *(["", *more] if more else [])]) + "\n"

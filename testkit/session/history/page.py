@@ -40,8 +40,11 @@ class Plot(NamedTuple):
     bars: Sequence[Bar]
 
 
-def render(found: Trends, most: int) -> str:
-    """Return the page, with the plots of up to ``most`` tests of each kind (0: all)."""
+def render(found: Trends, most: int, *, chosen: bool = False) -> str:
+    """Return the page, with the plots of up to ``most`` tests of each kind (0: all).
+
+    ``chosen``: the tests were, and all of them are shown, whatever became of them.
+    """
     from django.template import Context, Engine
     from django.utils.safestring import mark_safe
 
@@ -54,7 +57,7 @@ def render(found: Trends, most: int) -> str:
         "first": day(found.runs[0].at),
         "last": day(found.runs[-1].at),
         "suite": list(_suite(found.runs)),
-        "lists": [each for each in _lists(found, most) if each[1]],
+        "lists": [_all(found, most)] if chosen else [each for each in _lists(found, most) if each[1]],
         "width": _WIDTH,
         "height": _HEIGHT,
     }
@@ -80,6 +83,11 @@ def _lists(found: Trends, most: int) -> Iterator[tuple[str, list[Plot], int]]:
     yield "Failed", [_plot(test, found.runs) for test in failing[:some]], len(failing)
     for title, timings in (("Slower", found.timings.slower), ("Faster", found.timings.faster)):
         yield title, [_plot(found.tests[each.name], found.runs) for each in timings[:some]], len(timings)
+
+
+def _all(found: Trends, most: int) -> tuple[str, list[Plot], int]:
+    tests = list(found.tests.values())
+    return "Tests", [_plot(test, found.runs) for test in tests[: most or None]], len(tests)
 
 
 def _plot(test: TestTrend, runs: Sequence[RunPoint]) -> Plot:

@@ -27,7 +27,10 @@ class Past:
         Raises:
             OptionError: what says where the project's history is, is wrong.
         """
-        self._places = list(places) or [resolve_options({})[HistoryOptions].history_file]
+        default = resolve_options({})[HistoryOptions].history_file
+        self._places = list(places) or [default]
+        self._history = None if places else default
+        """The one file of history that is read, if it is that alone."""
         self._choice = choice
         self._known: list[RunRecord] | None = None
 
@@ -40,8 +43,10 @@ class Past:
         Raises:
             TestkitError: there are none, or a file cannot be read.
         """
-        if len(self._places) == 1 and (store.is_history(self._places[0]) or not self._places[0].exists()):
-            records = store.load(self._places[0], self._choice, only_failed=only_failed)
+        if self._history is None and len(self._places) == 1 and store.is_history(self._places[0]):
+            self._history = self._places[0]
+        if self._history is not None:
+            records = store.load(self._history, self._choice, only_failed=only_failed)
         else:
             if self._known is None:
                 self._known = self._read_all()
@@ -60,7 +65,7 @@ class Past:
                 found.setdefault(record.run, record)
         branch = self._choice.branch
         wanted = [record for record in found.values() if branch in ("", record.branch)]
-        return sorted(wanted, key=lambda record: (record.at, record.run))[-self._choice.runs :]
+        return sorted(wanted, key=lambda record: (record.at, record.run))[-self._choice.runs :]  # of 0 all
 
 
 def _of_journals(place: Path) -> Iterator[RunRecord]:

@@ -68,7 +68,7 @@ def trends(arguments: Sequence[str]) -> ExitStatus:
             f"--test {wanted[0]}: no such test, class or module is in the {len(found.runs)} runs of {past}"
         )
     if given.html is not None:
-        _write_page(given.html, found, given.most)
+        _write_page(given.html, found, given.most, chosen=bool(wanted))
     if given.format == "json":
         text = as_json(found)
     else:
@@ -78,12 +78,12 @@ def trends(arguments: Sequence[str]) -> ExitStatus:
     return ExitStatus.PASSED
 
 
-def _write_page(path: Path, found: Trends, most: int) -> None:
+def _write_page(path: Path, found: Trends, most: int, *, chosen: bool) -> None:
     from testkit.session.history.page import render
 
     try:
         with replacing(path) as file:
-            file.write(render(found, most))
+            file.write(render(found, most, chosen=chosen))
     except OSError as error:
         raise TestkitError(f"{path} cannot be written: {error.strerror}") from error
     print(f"testkit: the page is in {path}", file=sys.stderr)

@@ -78,6 +78,7 @@ def random_run(seed: int, run: str = "r") -> list[Fact]:
         measures = {"queries": queries} | ({"screenshots": shots} if rng.random() < 0.2 else {})
         told.append(ended(name, outcome, rng.expovariate(4), measures=measures))
     told += [bad_set_up(f"a.T{number}") for number in range(6) if rng.random() < 0.2]
+    told += [bad_set_up(f"a.T{number}")._replace(outcome=SKIPPED) for number in range(6) if rng.random() < 0.1]
     states = ["tested", "untested", "errors", "called"]
     endpoints = {f"GET /{number}/": {"state": rng.choice(states)} for number in range(9) if rng.random() < 0.8}
     files = {

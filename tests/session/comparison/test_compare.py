@@ -117,6 +117,8 @@ def test_what_did_not_run_is_not_gone():
     base = facts(ended("a.T.x"), ended("a.U.y"), ended("a.V.z"))
     head = facts(bad_set_up("a.T"), ids=["a.T.x", "a.U.y", "a.V.z"], not_run=("a.U.y",), lost=("a.V.z",))
     assert kinds(base, head) == {"new-failures": ["a.T (setUpClass)"], "not-run": ["a.T.x", "a.U.y", "a.V.z"]}
+    skipped = bad_set_up("a.T")._replace(outcome=SKIPPED)
+    assert kinds(base, facts(skipped, ended("a.U.y"), ended("a.V.z"))) == {"skipped": ["a.T.x"]}
     passed = FixtureFinished(id="a.T", phase="setUpClass", at=1.0, seconds=0.1)
     assert kinds(facts(passed), facts()) == {}
 

@@ -30,7 +30,7 @@ def hostile(number, count=1):
     state = "untested" if number else "tested"
     return facts(
         *tests,
-        measured("source", commit=NASTY),
+        measured("source", commit=f"|`{NASTY}"),
         measured("routes", endpoints={NASTY: {"state": state}}),
         measured("coverage", percent=90.0 - number, files={NASTY: {"statements": 9, "missing": [[1, 1 + number]]}}),
         run=NASTY,

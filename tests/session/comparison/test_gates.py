@@ -11,15 +11,17 @@ from testkit.session.comparison.gates import GATES, Broken, Limits
 from tests.session.comparison.made import FAILED, ended, facts, measured, side
 
 
-def broken(base, head, *names, must_be_measured=True, **limits):
-    return gates.broken(compare(side(base), side(head)), names, Limits(**limits), must_be_measured=must_be_measured)
+def broken(base, head, *names, **limits):
+    return gates.broken(compare(side(base), side(head)), gates.parse(names), Limits(**limits))
 
 
 def test_names_are_given_in_any_form_and_unknown_ones_are_refused():
     """Commas, repeated flags and `all` name gates, which are judged in one order; a slip of the pen is an error."""
-    assert gates.parse(["slower, queries", "new-failures"]) == ("new-failures", "queries", "slower")
-    assert gates.parse(["all"]) == tuple(GATES)
-    assert gates.parse([]) == gates.parse([","]) == ()
+    found = gates.parse(["slower, queries", "new-failures"])
+    assert list(found.items()) == [("new-failures", True), ("queries", True), ("slower", True)]
+    assert gates.parse(["all"]) == dict.fromkeys(GATES, False)
+    assert gates.parse(["all,routes"]) == {**dict.fromkeys(GATES, False), "routes": True}
+    assert gates.parse([]) == gates.parse([","]) == {}
     with pytest.raises(OptionError, match=r"--fail-on 'new_failures' is no gate: give new-failures, "):
         gates.parse(["flaky,new_failures"])
 
@@ -83,5 +85,5 @@ def test_a_gate_on_what_head_never_measured_is_an_error():
     with_routes, without = facts(measured("routes", endpoints={})), facts()
     with pytest.raises(TestkitError, match="--fail-on routes: HEAD has none: run it with --with-routes"):
         broken(with_routes, without, "routes")
-    assert broken(with_routes, without, *GATES, must_be_measured=False) == []
+    assert broken(with_routes, without, "all") == []
     assert broken(without, with_routes, "routes") == []

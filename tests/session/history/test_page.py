@@ -79,6 +79,13 @@ def test_plots_have_a_bar_for_each_run():
     assert heights[-1] == 60
 
 
+def test_chosen_tests_are_shown_whatever_became_of_them():
+    """With tests that were asked for, the page has their plots, good ones as well."""
+    text = render(trends_of(RUNS, ["a.o7"]), 20, chosen=True)
+    assert "<h2>Tests: 1</h2>" in text
+    assert "<code>a.o7</code>" in text
+
+
 def test_a_page_is_bounded():
     """Of many tests the first are plotted, and the others counted."""
     text, _ = page(most=2)
