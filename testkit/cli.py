@@ -151,6 +151,27 @@ def _merge(arguments: list[str], default_labels: Sequence[str]) -> int:
     return merge(arguments)
 
 
+def _compare(arguments: list[str], default_labels: Sequence[str]) -> int:
+    """Tell what differs between two runs, and whether that may be."""
+    from testkit.session.comparison import compare_runs
+
+    return compare_runs(arguments)
+
+
+def _flaky(arguments: list[str], default_labels: Sequence[str]) -> int:
+    """List the tests that fail and pass on the same code."""
+    from testkit.session.history.flaky_command import flaky
+
+    return flaky(arguments)
+
+
+def _trends(arguments: list[str], default_labels: Sequence[str]) -> int:
+    """Tell how often tests failed and how long they took, run by run."""
+    from testkit.session.history.trends_command import trends
+
+    return trends(arguments)
+
+
 def _screenshots(arguments: list[str], default_labels: Sequence[str]) -> int:
     """Review the screenshots of the last run, approve them, and look after their baselines."""
     with suppress(OptionError):  # the settings may say where the baselines are
@@ -166,6 +187,9 @@ _COMMANDS: Mapping[str, Callable[[list[str], Sequence[str]], int]] = {
     "report": _report,
     "replay": _replay,
     "merge": _merge,
+    "compare": _compare,
+    "flaky": _flaky,
+    "trends": _trends,
     "screenshots": _screenshots,
 }
 

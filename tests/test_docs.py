@@ -21,11 +21,21 @@ from testkit.core.options import declared, flag_of
 from testkit.nose2_plugin.options import Nose2Options
 from testkit.session import GROUPS
 from testkit.session.aftermath import replay_parser, report_parser
+from testkit.session.comparison import compare_parser
+from testkit.session.history.flaky_command import flaky_parser
+from testkit.session.history.trends_command import trends_parser
 from testkit.session.merging import merge_parser
 from testkit.session.screenshots import screenshots_parser
 from tests.projects import ROOT, clean_environment
 
-PARSERS = {"report": report_parser, "replay": replay_parser, "merge": merge_parser}
+PARSERS = {
+    "report": report_parser,
+    "replay": replay_parser,
+    "merge": merge_parser,
+    "compare": compare_parser,
+    "flaky": flaky_parser,
+    "trends": trends_parser,
+}
 DOCS = ROOT / "docs"
 PAGES = sorted(
     path
@@ -133,6 +143,7 @@ def test_the_reference_has_every_fact_and_field():
                     "budgets",
                     "routes",
                     "screenshots",
+                    "source",
                     "reports",
                 ),
                 *("github", "status"),

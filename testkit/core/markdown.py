@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from testkit.core.text import cut_middle, visible
+from testkit.core.text import one_line, visible
 
 LONGEST_NAME = 300  # characters
 
 
 def code(text: str) -> str:
     """Return ``text`` on one line as a code span, between more backticks than it has in a row."""
-    shown = " ".join(cut_middle(visible(text), LONGEST_NAME).split()) or "?"
+    shown = one_line(text, LONGEST_NAME) or "?"
     fence = "`" * (_longest_row_of_backticks(shown) + 1)
     pad = " " if "`" in (shown[0], shown[-1]) else ""
     return f"{fence}{pad}{shown}{pad}{fence}"

@@ -46,6 +46,7 @@ FLAGS = (
     ),
     Flag("html", "with_html", "Write the report page, one HTML file."),
     Flag("html-file", "html_file", "Where the report page goes. Default: reports/index.html.", "FILE"),
+    Flag("history", "with_history", "Remember outcomes and durations, for `python -m testkit flaky` and `trends`."),
     Flag("journal", "pytest_journal", "Keep a journal in reports/journal, for `python -m testkit report` and `merge`."),
     Flag("github", "github", "Tell GitHub Actions of failures, and write the summary.", "auto|on|off"),
     Flag("shard", "shard", "Run one of several shards, and keep a journal for `merge`.", "INDEX/TOTAL|auto"),

@@ -48,6 +48,7 @@ class State:
         """Whether the options name anything that listens to the run."""
         from testkit.coverage.routes.options import RouteOptions
         from testkit.listeners.github import GithubOptions
+        from testkit.listeners.history import HistoryOptions
         from testkit.listeners.xunit import XunitOptions
         from testkit.queries.options import QueryOptions
         from testkit.selection.shards import ShardOptions
@@ -59,6 +60,7 @@ class State:
             options[XunitOptions].with_xunit
             or any(formats.wanted(options))
             or options[GithubOptions].github == "on"
+            or options[HistoryOptions].with_history
             or run.pytest_journal
             or run.listeners
             or options[ShardOptions].shard

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from testkit.core import journal
 from testkit.core.bus import Bus, Listener
-from testkit.core.errors import OptionError
+from testkit.core.errors import OptionError, TestkitError
 from testkit.core.events import Fact, WorkerLost
 from testkit.core.options import Options
+from testkit.core.results import RunRecord
 from testkit.core.tally import Tally
 from testkit.coverage.routes.options import RouteOptions
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions, console_listener
 from testkit.listeners.durations import DurationsListener
 from testkit.listeners.github import GithubOptions
+from testkit.listeners.history import HistoryListener, HistoryOptions
 from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.queries.options import QueryOptions
 from testkit.screenshots.options import ScreenshotOptions
@@ -119,6 +121,8 @@ class Listening:
         for name, path in formats.wanted(self._options):
             self._bus.subscribe(formats.listening(name, path, stack))
             self.reports[formats.FORMATS[name].title] = str(path)
+        if self._options[HistoryOptions].with_history and remembers:
+            self._bus.subscribe(self._history_listener(notice))
         if not self._host.keeps_journal:
             return
         try:
@@ -216,6 +220,22 @@ class Listening:
             is_part=is_part,
             parts=self._host.parts,
         )
+
+    def _history_listener(self, notice: Callable[[str], None]) -> HistoryListener:
+        from testkit.session.history import store
+
+        options = self._options[HistoryOptions]
+        path = options.history_file.absolute()  # a test may change the working directory
+
+        def remember(record: RunRecord) -> None:
+            try:
+                if path.parent == self._places.durations.parent:
+                    _own_folder(path.parent)
+                store.remember(path, record, options.history_runs)
+            except (TestkitError, OSError) as error:
+                notice(f"this run is not in the history: {error}")
+
+        return HistoryListener(remember)
 
     def _keep(self, run: str, stack: ExitStack, *, remembers: bool) -> None:
         known, journals = self._places.durations, self._places.journals

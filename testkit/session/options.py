@@ -26,6 +26,7 @@ from testkit.databases.options import CheckOptions, DatabaseOptions, GuardOption
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions
 from testkit.listeners.github import GithubOptions
+from testkit.listeners.history import HistoryOptions
 from testkit.listeners.xunit import XunitOptions
 from testkit.queries.options import QueryOptions
 from testkit.screenshots.options import ScreenshotOptions, from_needle
@@ -72,6 +73,7 @@ GROUPS: tuple[type[OptionGroup], ...] = (
     GithubOptions,
     XunitOptions,
     *FORMAT_GROUPS,
+    HistoryOptions,
     CoverageOptions,
     RouteOptions,
     QueryOptions,

@@ -15,6 +15,7 @@ from testkit.core.options import OptionGroup, Options, declared
 from testkit.coverage.options import CoverageOptions
 from testkit.coverage.routes.options import RouteOptions
 from testkit.execution.ids import test_id
+from testkit.listeners.history import HistoryOptions
 from testkit.listeners.xunit import XunitOptions
 from testkit.queries.options import QueryOptions
 from testkit.selection import durations
@@ -29,6 +30,7 @@ from testkit.session.sources import PartLoading, Sources, find_sources
 MERGED_GROUPS: tuple[type[OptionGroup], ...] = (
     XunitOptions,
     *FORMAT_GROUPS,
+    HistoryOptions,
     CoverageOptions,
     RouteOptions,
     QueryOptions,

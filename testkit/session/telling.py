@@ -17,12 +17,15 @@ from testkit.core.clock import clock
 from testkit.core.errors import ExitStatus, TestkitError
 from testkit.core.events import Fact, RunFinished, RunMeasured, RunStarted
 from testkit.core.options import Options
+from testkit.core.results import SOURCE
 from testkit.core.tally import Tally
 from testkit.coverage.options import CoverageOptions
 from testkit.execution.interrupts import Interrupts
 from testkit.execution.options import ExecutionOptions
+from testkit.listeners.history import HistoryOptions
 from testkit.queries.options import QueryOptions
 from testkit.session.formats import FORMATS
+from testkit.session.history.code import code_of
 from testkit.session.host import Host
 from testkit.session.listening import Listening, Losses, Places
 from testkit.session.options import CACHE, REPORTS, RunOptions
@@ -140,6 +143,9 @@ class Telling:
     def publish_start(self, ids: Iterable[str]) -> None:
         """Publish that the run of the tests ``ids`` begins, and what was measured before."""
         self._bus.publish(_run_started(self.run_id, tuple(ids)))
+        code = code_of(os.environ, Path.cwd(), asks_git=self.options[HistoryOptions].with_history)
+        if code is not None:
+            self._bus.publish(RunMeasured(section=SOURCE, data=code.to_plain()))
         for fact in self._early:
             self._bus.publish(fact)
         self._started = clock.seconds()

@@ -16,6 +16,9 @@ from testkit.core.paths import replacing
 from testkit.execution.options import ExecutionOptions
 from testkit.session.options import GROUPS, RunOptions, resolve_options
 
+_IN_ASCII = str.maketrans({"→": "->", "…": "...", "–": "-", "×": "x"})
+"""What commands write besides ASCII, for a stream that cannot show it."""
+
 
 class StatusOptions(OptionGroup):
     """Those options of a run that its exit status depends on."""
@@ -63,6 +66,21 @@ def opened(output: Path | None) -> Iterator[IO[bytes]]:
             yield file
     except OSError as error:
         raise TestkitError(f"{output} cannot be written: {error.strerror}") from error
+
+
+def write_text(text: str, output: Path | None) -> None:
+    """Write ``text`` to ``output`` as UTF-8, or to standard output in what that can show.
+
+    Raises:
+        TestkitError: the file cannot be written.
+    """
+    encoding = "utf-8" if output is not None else sys.stdout.encoding or "ascii"
+    try:
+        data = text.encode(encoding)
+    except UnicodeEncodeError:
+        data = text.translate(_IN_ASCII).encode(encoding, "backslashreplace")
+    with opened(output) as out:
+        out.write(data)
 
 
 @contextmanager
