@@ -1,10 +1,12 @@
 """A past run as a short Markdown summary, for the page that a CI system shows of a job.
 
-Everything that comes from tests stands in code spans and code blocks.
+Everything that comes from tests stands in code spans and code blocks, which no text can leave, mention somebody from or
+be a link in (https://spec.commonmark.org/0.31.2/#code-spans).
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -20,14 +22,14 @@ from testkit.core.events import (
     TestFinished,
     TestStarted,
 )
-from testkit.core.markdown import block, code
-from testkit.core.text import cut_middle
+from testkit.core.text import cut_middle, visible
 from testkit.core.verdict import verdict
 from testkit.session.aftermath.ending import Ending
 
 MOST_FAILURES = 50
 """Failures that are shown; GitHub drops a whole summary of more than 1 MiB."""
 LONGEST_TRACEBACK = 3000  # characters, of up to four bytes
+LONGEST_NAME = 300
 MOST_NAMES = 20
 
 _WORDS = {
@@ -111,7 +113,7 @@ class Summary:
         not_run = [id for id in end.not_run if id not in self._attempts]
         parts = [f"## Tests: {_WORDS[status]}", self._table(len(not_run))]
         if reason:
-            parts.append(code(reason))
+            parts.append(_code(reason))
         if self._failures:
             parts += ["### Failures", *map(_shown, self._failures)]
         if self._more:
@@ -132,14 +134,33 @@ class Summary:
 
 
 def _shown(failure: _Failure) -> str:
-    lines = [f"#### {code(failure.name)}", f"{code(failure.type)}: {code(failure.message)}"]
+    lines = [f"#### {_code(failure.name)}", f"{_code(failure.type)}: {_code(failure.message)}"]
     if failure.place:
-        lines[-1] += f" at {code(failure.place)}"
+        lines[-1] += f" at {_code(failure.place)}"
     if failure.text:
-        lines.append(block(failure.text))
+        lines.append(_block(failure.text))
     return "\n\n".join(lines)
 
 
 def _list(ids: Sequence[str]) -> str:
     more = [f"- … and {len(ids) - MOST_NAMES} more"] if len(ids) > MOST_NAMES else []
-    return "\n".join([*(f"- {code(id)}" for id in ids[:MOST_NAMES]), *more])
+    return "\n".join([*(f"- {_code(id)}" for id in ids[:MOST_NAMES]), *more])
+
+
+def _code(text: str) -> str:
+    """Return ``text`` on one line as a code span, between more backticks than it has in a row."""
+    shown = " ".join(cut_middle(visible(text), LONGEST_NAME).split()) or "?"
+    fence = "`" * (_longest_row_of_backticks(shown) + 1)
+    pad = " " if "`" in (shown[0], shown[-1]) else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def _block(text: str) -> str:
+    """Return ``text`` as a code block, between more backticks than it has in a row."""
+    shown = visible(text).replace("\r", "\\r").rstrip("\n")
+    fence = "`" * max(_longest_row_of_backticks(shown) + 1, 3)
+    return f"{fence}text\n{shown}\n{fence}"
+
+
+def _longest_row_of_backticks(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
