@@ -21,7 +21,7 @@ BASE_CSS = Path(__file__).parent / "base.css"
 """The colours of all pages, and what their buttons look like."""
 
 
-def policy(styles: str, script: str, sources: Mapping[str, str]) -> str:
+def policy(styles: str, script: str = "", sources: Mapping[str, str] | None = None) -> str:
     """Return a content security policy: the page's own ``styles`` and ``script``, and nothing else.
 
     ``sources`` adds directives: ``{"img-src": "data:"}``. No script may make markup of text (trusted types).
@@ -29,8 +29,8 @@ def policy(styles: str, script: str, sources: Mapping[str, str]) -> str:
     directives = {
         "default-src": "'none'",
         "style-src": hash_of(styles),
-        "script-src": hash_of(script),
-        **sources,
+        **({"script-src": hash_of(script)} if script else {}),
+        **(sources or {}),
         "base-uri": "'none'",
         "form-action": "'none'",
         "require-trusted-types-for": "'script'",

@@ -82,18 +82,15 @@ def as_markdown(comparison: Comparison, broken: Sequence[Broken], most: int) -> 
 
 
 def _table(columns: Sequence[Column]) -> str:
-    rows = {
-        "tests": [str(column.tests) for column in columns],
-        "failed": [str(column.failed) for column in columns],
-        "seconds": [f"{column.seconds:.1f}" for column in columns],
-    }
-    if any(column.coverage is not None for column in columns):
-        rows["covered"] = ["–" if each.coverage is None else f"{each.coverage:.2f} %" for each in columns]
-    heads = [
-        f"{column.title} {markdown.cell(column.commit[:10])}" if column.commit else column.title for column in columns
+    heads = [f"{each.title} {markdown.cell(each.commit[:10])}" if each.commit else each.title for each in columns]
+    rows = [
+        ["tests", *(str(each.tests) for each in columns)],
+        ["failed", *(str(each.failed) for each in columns)],
+        ["seconds", *(f"{each.seconds:.1f}" for each in columns)],
     ]
-    lines = [("", *heads), ("---", *("---:" for _ in columns)), *((name, *cells) for name, cells in rows.items())]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    if any(each.coverage is not None for each in columns):
+        rows.append(["covered", *("–" if each.coverage is None else f"{each.coverage:.2f} %" for each in columns)])
+    return markdown.table(["", *heads], rows)
 
 
 def _list(part: Part, most: int, room: int) -> str:

@@ -7,7 +7,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from testkit.core.errors import ExitStatus
-from testkit.core.markdown import LONGEST_NAME, cell
+from testkit.core.markdown import LONGEST_NAME, cell, table
 from testkit.core.results import RunRecord
 from testkit.core.text import one_line
 from testkit.session.aftermath.arguments import write_text
@@ -77,15 +77,20 @@ def as_text(tests: Sequence[FlakyTest], runs: int, most: int) -> str:
 
 def as_markdown(tests: Sequence[FlakyTest], runs: int, most: int) -> str:
     """Return a table for a page or a comment, of up to ``most`` tests (0: all)."""
-    lines = [f"### {_title(tests, runs)}"]
-    if tests:
-        lines += ["", "| test | rate | failed | retried | last seen |", "|---|---:|---:|---:|---|"]
-    for test in tests[: most or None]:
-        lines.append(
-            f"| {cell(test.name)} | {test.rate:.0%} | {test.failures} of {test.executions} | {test.retried} | {day(test.last_at)} |"
+    rows = [
+        (
+            f"{test.rate:.0%}",
+            f"{test.failures} of {test.executions}",
+            str(test.retried),
+            day(test.last_at),
+            cell(test.name),
         )
-    more = _more(tests, most)
-    return "\n".join([*lines, *(["", *more] if more else [])]) + "\n"
+        for test in tests[: most or None]
+    ]
+    parts = [f"### {_title(tests, runs)}"]
+    if rows:
+        parts.append(table(("rate", "failed", "retried", "last seen", "test"), rows, numbers=3))
+    return "\n\n".join([*parts, *_more(tests, most)]) + "\n"
 
 
 def as_json(tests: Sequence[FlakyTest], runs: int, most: int) -> str:

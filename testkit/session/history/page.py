@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
 from math import isnan
 from pathlib import Path
 from typing import NamedTuple
 
+from testkit import pages
 from testkit.core.markdown import LONGEST_NAME
 from testkit.core.text import one_line
 from testkit.session.history.past import day, minute
@@ -45,14 +44,13 @@ def render(found: Trends, most: int, *, chosen: bool = False) -> str:
 
     ``chosen``: the tests were, and all of them are shown, whatever became of them.
     """
-    from django.template import Context, Engine
+    from django.template import Context
     from django.utils.safestring import mark_safe
 
-    css = (_HERE / "page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    css = pages.asset(pages.BASE_CSS) + pages.asset(_HERE / "page.css")
     context = {
         "css": mark_safe(css),
-        "policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        "policy": pages.policy(css),
         "count": len(found.runs),
         "first": day(found.runs[0].at),
         "last": day(found.runs[-1].at),
@@ -61,8 +59,7 @@ def render(found: Trends, most: int, *, chosen: bool = False) -> str:
         "width": _WIDTH,
         "height": _HEIGHT,
     }
-    template = Engine(autoescape=True).from_string((_HERE / "page.html").read_text(encoding="utf-8"))
-    return str(template.render(Context(context, use_l10n=False, use_tz=False)))
+    return str(pages.template(_HERE / "page.html").render(Context(context, use_l10n=False, use_tz=False)))
 
 
 def _suite(runs: Sequence[RunPoint]) -> Iterator[Plot]:
