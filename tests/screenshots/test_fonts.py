@@ -54,7 +54,7 @@ def test_controls_look_the_same_whenever_their_font_came(driver, web):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fontconfig is Linux's")
-def test_a_user_s_fontconfig_changes_no_pixel(settings, web, tmp_path, monkeypatch):
+def test_a_user_s_fontconfig_changes_no_pixel(driver, settings, web, tmp_path, monkeypatch):
     """Hinting and smoothing that a desktop or a user has set are not what a browser of ours draws with."""
     url = web.page(page(inline(FIGTREE.read_bytes())) + "<h1>Larkhill Library</h1>")
     odd = tmp_path / "odd & own.conf"
@@ -64,22 +64,16 @@ def test_a_user_s_fontconfig_changes_no_pixel(settings, web, tmp_path, monkeypat
         "<edit name='autohint' mode='assign'><bool>true</bool></edit>"
         "<edit name='antialias' mode='assign'><bool>false</bool></edit></match></fontconfig>"
     )
-    shots = []
-    for environment, pinned in (
-        ({}, True),
-        ({"FONTCONFIG_FILE": str(odd)}, True),
-        ({"FONTCONFIG_FILE": str(odd)}, False),
-    ):
-        with monkeypatch.context() as patch:
-            for name, value in environment.items():
-                patch.setenv(name, value)
-            if not pinned:
-                patch.setattr(fonts, "environment", lambda folder: {})
-            driver = browsers.start(settings)
-            try:
-                shots.append(shot(driver, url))
-            finally:
-                browsers.discard(driver)
+    shots = [shot(driver, url)]
+    monkeypatch.setenv("FONTCONFIG_FILE", str(odd))
+    for pinned in (True, False):
+        if not pinned:
+            monkeypatch.setattr(fonts, "environment", lambda folder: {})
+        other = browsers.start(settings)
+        try:
+            shots.append(shot(other, url))
+        finally:
+            browsers.discard(other)
     assert shots[0] == shots[1]
     assert shots[0] != shots[2]  # without our configuration it would be so
 
