@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from testkit.core import journal
 from testkit.core.bus import Bus, Listener
@@ -16,29 +16,22 @@ from testkit.core.events import Fact, WorkerLost
 from testkit.core.options import Options
 from testkit.core.results import RunRecord
 from testkit.core.tally import Tally
-from testkit.coverage.routes.options import RouteOptions
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions, console_listener
 from testkit.listeners.durations import DurationsListener
 from testkit.listeners.github import GithubOptions
 from testkit.listeners.history import HistoryListener, HistoryOptions
 from testkit.listeners.xunit import XunitOptions, xunit_listener
-from testkit.queries.options import QueryOptions
 from testkit.screenshots.options import ScreenshotOptions
 from testkit.selection import durations
 from testkit.selection.durations import Durations
-from testkit.selection.shards import ShardOptions
 from testkit.session import formats
+from testkit.session.gates import Gates, Measured
 from testkit.session.host import Host
 from testkit.session.options import RunOptions
 
 if TYPE_CHECKING:
-    from testkit.coverage.routes.base import Base
-    from testkit.listeners.budgets import BudgetsListener
-    from testkit.listeners.routes import RoutesListener
     from testkit.listeners.screenshots import ScreenshotsListener
-
-Measured = Callable[[str, Mapping[str, Any]], None]
 
 
 class Places(NamedTuple):
@@ -64,10 +57,7 @@ class Listening:
         """Whether all tests of the project run, as far as is known when the run begins."""
         self._options, self._host, self._bus, self._tally, self._places = options, host, bus, tally, places
         self._flushes: list[Callable[[], None]] = []
-        self._budgets: BudgetsListener | None = None
-        self._routes: RoutesListener | None = None
-        self._check_budgets_file()
-        self._base = self._base_of_routes()
+        self._gates = Gates(options, host, tally)
         origin = options.settings["listeners"].origin
         self._own = [_import_listener(path, origin) for path in options[RunOptions].listeners]
         xunit = options[XunitOptions]
@@ -106,12 +96,8 @@ class Listening:
             from testkit.listeners.leaks import LeaksListener
 
             self._bus.subscribe(LeaksListener(measured))
-        if self._options[QueryOptions].has_budgets:
-            self._budgets = self._budgets_listener(measured, is_part=not remembers)
-            self._bus.subscribe(self._budgets)
-        if self._options[RouteOptions].has_routes:
-            self._routes = self._routes_listener(measured, is_part=not remembers)
-            self._bus.subscribe(self._routes)
+        for gate in self._gates.listeners(measured, self.reports, is_whole=self.is_whole, is_part=not remembers):
+            self._bus.subscribe(gate)
         if self._options[ScreenshotOptions].with_needle or self._host.parts:
             self._bus.subscribe(self._screenshots_listener(measured, in_browser, is_part=not remembers))
         xunit = self._options[XunitOptions]
@@ -173,20 +159,6 @@ class Listening:
         self._bus.subscribe(console)
         self._flushes.append(console.refresh)
 
-    def _budgets_listener(self, measured: Measured, *, is_part: bool) -> BudgetsListener:
-        from testkit.endpoints.routes import all_paths
-        from testkit.listeners.budgets import BudgetsListener
-
-        return BudgetsListener(
-            measured,
-            self._options[QueryOptions],
-            self._tally,
-            routes=None if self._host.parts else all_paths,
-            is_whole=self.is_whole,
-            is_part=is_part,
-            parts=self._host.parts,
-        )
-
     def _screenshots_listener(
         self, measured: Measured, tests: Collection[str], *, is_part: bool
     ) -> ScreenshotsListener:
@@ -199,24 +171,6 @@ class Listening:
             tests,
             is_whole=self.is_whole,
             limited=sizes if sizes.startswith(("--", "TESTKIT_")) and not self._host.parts else "",
-            is_part=is_part,
-            parts=self._host.parts,
-        )
-
-    def _routes_listener(self, measured: Measured, *, is_part: bool) -> RoutesListener:
-        from testkit.endpoints.routes import all_routes
-        from testkit.listeners.routes import RoutesListener
-
-        options = self._options[RouteOptions]
-        if not is_part:
-            self.reports["routes"] = str(options.routes_file)
-        return RoutesListener(
-            measured,
-            options,
-            self._tally,
-            routes=None if self._host.parts else all_routes,
-            base=None if is_part else self._base,
-            is_whole=self.is_whole,
             is_part=is_part,
             parts=self._host.parts,
         )
@@ -249,48 +203,10 @@ class Listening:
         if remembers:
             self._bus.subscribe(DurationsListener(lambda *newer: durations.remember(known, Durations(*newer))))
 
-    def _check_budgets_file(self) -> None:
-        """Refuse a file of budgets that somebody named and that is not there: it would check nothing.
-
-        Raises:
-            OptionError: it is not there.
-        """
-        options, setting = self._options[QueryOptions], self._options.settings["query_budgets_file"]
-        is_wanted = options.query_budgets == "check" or (
-            options.query_budgets == "auto" and setting.origin != "default"
-        )
-        if is_wanted and not self._host.parts and not options.query_budgets_file.exists():
-            raise OptionError(
-                f"there is no file {options.query_budgets_file} (from {setting.origin}) with query budgets: "
-                "--query-budgets=record writes it"
-            )
-
-    def _base_of_routes(self) -> Base | None:
-        """Return the commit that the routes are compared with, if there is one.
-
-        Raises:
-            OptionError: there is nothing to compare with, or no such commit.
-        """
-        options = self._options[RouteOptions]
-        if options.routes_base:
-            if self._options[ShardOptions].shard:
-                return None  # the run that joins the shards compares, and they need not have the commit
-            from testkit.coverage.routes.base import Base
-
-            return Base(options.routes_base, Path.cwd())
-        is_told = options.untested_routes_file.exists() or options.update_untested_routes
-        if options.fail_untested_routes == "new" and not is_told:
-            raise OptionError(
-                f"--fail-untested-routes=new needs to know what is not new: --update-untested-routes writes "
-                f"{options.untested_routes_file}, or name a commit by --routes-base"
-            )
-        return None
-
     @property
     def problem(self) -> str:
         """What fails the run although its tests have passed; empty for nothing."""
-        problems = [listener.problem for listener in (self._budgets, self._routes) if listener is not None]
-        return "; ".join(filter(None, problems))
+        return self._gates.problem
 
     def end_with(self, *listeners: Listener) -> None:
         """Subscribe ``listeners``, and the project's own after them."""

@@ -63,7 +63,7 @@ def test_the_policy_allows_its_own_style_alone():
     allowed = [directive for directive in policy.split("; ") if not directive.endswith("'none'")]
     assert allowed == [f"style-src 'sha256-{digest}'", "require-trusted-types-for 'script'"]
     assert "default-src 'none'" in policy
-    assert "prefers-color-scheme: dark" in style
+    assert "light-dark(" in style
     assert "http" not in text.replace("http-equiv", "").replace("http://h", "")
 
 
