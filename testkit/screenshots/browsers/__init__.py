@@ -148,8 +148,7 @@ def fresh(driver: WebDriver) -> None:
             if despite_alerts(lambda: driver.current_url) != "about:blank":
                 despite_alerts(lambda: driver.get("about:blank"))
             kind.clear(driver)
-            with suppress(Exception):  # not every kind has logs
-                driver.execute("getLog", {"type": "browser"})
+            kind.page_errors(driver)  # what went wrong is told to no other test
             driver.set_script_timeout(SCRIPT_SECONDS)
             driver.implicitly_wait(0)
         kind.reset(driver)
