@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from testkit.core.events import Fact, RunMeasured, RunStarted
 from testkit.core.repository import Repository, RepositoryError, base_in
@@ -33,7 +33,7 @@ class Folding:
             self._log.close()
         elif _is_long(fact):
             self._log.open()
-            self._log.group(fact.section.replace("_", " ").capitalize())  # type: ignore[union-attr]
+            self._log.group(fact.section.replace("_", " ").capitalize())
             self._log.close()
 
     def after(self, fact: Fact) -> None:
@@ -44,7 +44,7 @@ class Folding:
             self._log.close()
 
 
-def _is_long(fact: Fact) -> bool:
+def _is_long(fact: Fact) -> TypeGuard[RunMeasured]:
     return isinstance(fact, RunMeasured) and str(fact.data.get("text", "")).count("\n") > LONGEST_UNFOLDED
 
 
