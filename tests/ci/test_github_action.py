@@ -287,6 +287,7 @@ def test_no_input_is_run_as_a_script(tmp_path, name):
     done = ActionRun(ACTION, given, workspace, **service_environment(PIP_NO_INDEX="1")).run()
     assert done.status != 0
     assert not list(tmp_path.rglob("pwned"))
+    assert "Upload the reports" not in done.skipped or done.skipped["Upload the reports"]["name"]
 
 
 def test_what_is_named_is_installed(tmp_path):
