@@ -16,6 +16,8 @@ from testkit.summary import Failure, Gathered, summary
 SECTION = "github"
 MOST_BYTES = 1024 * 1024
 """The runner drops a summary that is longer (``CreateStepSummaryCommand.AttachmentSizeLimit``)."""
+LEAST_BYTES = 1000
+"""What a summary needs to say anything."""
 LONGEST_UNFOLDED = 12
 """Lines of text on the console above which they are folded."""
 PublishMeasured = Callable[[str, Mapping[str, Any]], None]
@@ -120,7 +122,14 @@ class GithubListener:
         if not place:
             return
         taken = os.path.getsize(place) if os.path.exists(place) else 0
-        text = summary(self._run, status, reason, limit=MOST_BYTES - taken - 2, is_first=is_first, again=self._again)
+        room = MOST_BYTES - taken - 2
+        if room < LEAST_BYTES:
+            full = (
+                "this run is not in the summary of the step, in which others have taken all the room that GitHub gives"
+            )
+            self._log.annotate(Annotation("warning", "Tests", full))
+            return
+        text = summary(self._run, status, reason, limit=room, is_first=is_first, again=self._again)
         with open(place, "ab") as file:
             file.write((b"\n" if taken else b"") + text.encode("utf-8", "backslashreplace"))
 
