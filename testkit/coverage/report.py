@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from testkit.core.lines import Ranges, ranges_of
 from testkit.coverage.change import Base, Change, Gathering
@@ -57,6 +57,7 @@ def make_result(reporter: coverage.Coverage, options: CoverageOptions, base: Bas
         coverage.CoverageException: there are no data, or a report cannot be made of them.
         TestkitError: the change cannot be read.
     """
+    _analyse_once(reporter)
     table = io.StringIO()
     percent = reporter.report(file=table, output_format="text")
     # The interface of coverage.py gives the percentage only; the counts stand in the last line of its table.
@@ -74,6 +75,20 @@ def make_result(reporter: coverage.Coverage, options: CoverageOptions, base: Bas
         files=files,
         change=gathering.change() if gathering is not None else None,
     )
+
+
+def _analyse_once(reporter: coverage.Coverage) -> None:
+    """Let each file be parsed once, and not anew for each report: that is most of what reports take."""
+    private: Any = reporter
+    analyse, known = private._analyze, {}
+
+    def analyse_or_recall(file: Any, *args: Any, **settings: Any) -> Any:
+        key = str(file)
+        if key not in known:
+            known[key] = analyse(file, *args, **settings)
+        return known[key]
+
+    private._analyze = analyse_or_recall
 
 
 def _files(reporter: coverage.Coverage, gathering: Gathering | None) -> Iterator[tuple[str, FileLines]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from testkit.core import journal
 from testkit.core.bus import Bus, Listener
 from testkit.core.clock import clock
-from testkit.core.errors import ExitStatus, TestkitError
+from testkit.core.errors import ExitStatus
 from testkit.core.events import Fact, RunFinished, RunMeasured, RunStarted
 from testkit.core.options import Options
 from testkit.core.results import SOURCE
@@ -196,8 +196,8 @@ class Telling:
         try:
             if self._measurement is not None:
                 self._finish_coverage(self._measurement, reports)
-        except TestkitError as error:
-            self._broken = self._broken or str(error)
+        except Exception as error:
+            self._broken = self._broken or str(error) or type(error).__name__
             raise
         finally:
             if reports:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
+from ruamel.yaml import YAML
 
 from tests.projects import clean_environment
 
@@ -23,6 +23,11 @@ _REGISTERED = {
 }
 _V2 = re.compile(r"\s*::([^\s:]+)(?: (.*?))?::(.*)", re.DOTALL)
 _V1 = re.compile(r"##\[([^\s\]]+)(?: ([^\]]*))?\](.*)", re.DOTALL)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file holds."""
+    return YAML(typ="safe", pure=True).load(path)
 
 
 class Command(NamedTuple):
@@ -95,7 +100,7 @@ class ActionRun:
             workspace: where the repository is checked out.
             environment: what else the service and the workflow have set.
         """
-        self._action = yaml.safe_load(action.read_text())
+        self._action = read_yaml(action)
         assert self._action["runs"]["using"] == "composite"
         unknown = inputs.keys() - self._action["inputs"].keys()
         assert not unknown, f"the service warns of {unknown}"

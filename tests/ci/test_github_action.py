@@ -9,10 +9,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-import yaml
 
 from testkit.core.markdown import code
-from tests.ci.runner import ActionRun, commands_in, service_environment
+from tests.ci.runner import ActionRun, commands_in, read_yaml, service_environment
 from tests.projects import ROOT, Project
 
 ACTION = ROOT / ".github" / "actions" / "testkit" / "action.yml"
@@ -288,6 +287,7 @@ def test_no_input_is_run_as_a_script(tmp_path, name):
     done = ActionRun(ACTION, given, workspace, **service_environment(PIP_NO_INDEX="1")).run()
     assert done.status != 0
     assert not list(tmp_path.rglob("pwned"))
+    assert "Upload the reports" not in done.skipped or done.skipped["Upload the reports"]["name"]
 
 
 def test_what_is_named_is_installed(tmp_path):
@@ -322,8 +322,8 @@ def test_the_workflow_of_the_sample_project_uses_the_action_as_it_is():
     """Its jobs give inputs that the action has, and flags that testkit knows."""
     from tests.test_docs import unknown_flags
 
-    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "sample-project.yml").read_text())
-    known = yaml.safe_load(ACTION.read_text())
+    workflow = read_yaml(ROOT / ".github" / "workflows" / "sample-project.yml")
+    known = read_yaml(ACTION)
     used = [step for job in workflow["jobs"].values() for step in job["steps"] if "testkit" in step.get("uses", "")]
     assert [step["with"].get("mode", "run") for step in used] == ["plan", "run", "merge"]
     for step in used:

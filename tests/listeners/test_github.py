@@ -248,6 +248,14 @@ def test_the_summary_is_appended_below_the_service_s_limit(github):
     assert "This summary is cut" in text
 
 
+def test_a_summary_that_is_full_stays_as_it_is(github):
+    """Where others have left no room, nothing is added, which would lose theirs, and a warning says so."""
+    github.summary.write_text("x" * (MOST_BYTES - 50))
+    github.hear(failed("t1"), END, status())
+    assert github.summary.stat().st_size == MOST_BYTES - 50
+    assert "this run is not in the summary" in github.of("warning")[0].message
+
+
 def test_a_summary_that_cannot_be_written_is_told(github):
     """A folder in the summary's place is a warning in the log, and the run goes on."""
     github.summary.mkdir()

@@ -228,12 +228,16 @@ def test_a_summary_is_short_however_much_failed():
     assert f"| {many} | {many} | 100 |" in text
 
 
+@pytest.fixture(scope="module")
+def bad_run():
+    """A run of which the most that is shown does not fit: its characters take ten bytes each when they are visible."""
+    return gathered([*(failed(f"t{number}", "\U0001ffff" * 4_000) for number in range(1_200)), END, *MEASURED])
+
+
 @pytest.mark.parametrize("limit", [500, 5_000, 100_000, markdown.MOST_BYTES])
-def test_a_summary_never_has_more_bytes_than_it_may(limit):
+def test_a_summary_never_has_more_bytes_than_it_may(bad_run, limit):
     """It is cut at whole parts, by bytes, says so, and what comes after the failures is told all the same."""
-    # Characters that take ten bytes each when they are made visible.
-    facts = [failed(f"t{number}", "\U0001ffff" * 4_000) for number in range(10_000)]
-    text = told([*facts, END, *MEASURED], limit=limit)
+    text = summary(bad_run, ExitStatus.TESTS_FAILED, "", limit=limit)
     assert len(text.encode()) <= limit
     assert text.startswith("## Tests: failed\n\n| tests")
     assert text.endswith("are left out. The log and the reports have all._\n")

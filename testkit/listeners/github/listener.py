@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from testkit.core.events import Fact, RunMeasured, RunStarted
 from testkit.core.repository import Repository, RepositoryError, base_in
@@ -16,6 +16,8 @@ from testkit.summary import Failure, Gathered, summary
 SECTION = "github"
 MOST_BYTES = 1024 * 1024
 """The runner drops a summary that is longer (``CreateStepSummaryCommand.AttachmentSizeLimit``)."""
+LEAST_BYTES = 1000
+"""What a summary needs to say anything."""
 LONGEST_UNFOLDED = 12
 """Lines of text on the console above which they are folded."""
 PublishMeasured = Callable[[str, Mapping[str, Any]], None]
@@ -33,7 +35,7 @@ class Folding:
             self._log.close()
         elif _is_long(fact):
             self._log.open()
-            self._log.group(fact.section.replace("_", " ").capitalize())  # type: ignore[union-attr]
+            self._log.group(fact.section.replace("_", " ").capitalize())
             self._log.close()
 
     def after(self, fact: Fact) -> None:
@@ -44,7 +46,7 @@ class Folding:
             self._log.close()
 
 
-def _is_long(fact: Fact) -> bool:
+def _is_long(fact: Fact) -> TypeGuard[RunMeasured]:
     return isinstance(fact, RunMeasured) and str(fact.data.get("text", "")).count("\n") > LONGEST_UNFOLDED
 
 
@@ -120,7 +122,14 @@ class GithubListener:
         if not place:
             return
         taken = os.path.getsize(place) if os.path.exists(place) else 0
-        text = summary(self._run, status, reason, limit=MOST_BYTES - taken - 2, is_first=is_first, again=self._again)
+        room = MOST_BYTES - taken - 2
+        if room < LEAST_BYTES:
+            full = (
+                "this run is not in the summary of the step, in which others have taken all the room that GitHub gives"
+            )
+            self._log.annotate(Annotation("warning", "Tests", full))
+            return
+        text = summary(self._run, status, reason, limit=room, is_first=is_first, again=self._again)
         with open(place, "ab") as file:
             file.write((b"\n" if taken else b"") + text.encode("utf-8", "backslashreplace"))
 
