@@ -114,6 +114,9 @@ class Findings:
     def _finish(self, end: RunFinished) -> None:
         for attempts in self._attempts.unfinished():
             self._take_outcome(attempts[-1], self._subtests.pop(attempts[-1].id, []))
+        for subtests in self._subtests.values():  # of tests that never ended
+            for subtest in subtests:
+                self._add_told(_rule_of(subtest), subtest.id, subtest, verdict(subtest))
         for id in end.lost:
             if id not in self._attempts:
                 file = self._files.get(class_of(id)) or self._sources.holder(class_of(id))
