@@ -34,7 +34,7 @@ def _spell(match: re.Match[str]) -> str:
 def unmistakable(text: str) -> str:
     r"""Return ``text`` as :func:`visible` has it, with what changes the look of a line spelled, too: ``\u202e``.
 
-    That are marks that turn its direction (https://www.unicode.org/reports/tr9/), by which a page shows something else
+    These are marks that turn its direction (https://www.unicode.org/reports/tr9/), by which a page shows something else
     than is in it, and ends of line that only some programs take for one.
     """
     return _MISLEADING.sub(_spell, visible(text))
