@@ -72,6 +72,35 @@ def test_the_journal_is_found_beside_the_file_of_facts(mixed):
         assert result.stdout.encode() == contents(mixed)["tap"], result.stderr
 
 
+def test_a_report_does_not_overwrite_what_it_is_made_from(mixed):
+    """The file of facts that a report is read from cannot be where it goes, and is left as it was."""
+    before = contents(mixed)["jsonl"]
+    result = mixed.run("report", "--journal", "reports/facts.jsonl", "--with-jsonl", "--no-with-xunit")
+    assert result.returncode == 2
+    assert "give --jsonl-file another file" in result.stderr
+    assert contents(mixed)["jsonl"] == before
+
+
+def test_a_killed_run_has_them(tmp_path):
+    """When the process of the run is killed, its watchdog writes the formats that were asked for, and they say so."""
+    project = Project(tmp_path)
+    project.tests("""
+    import os
+    from unittest import TestCase
+    class T(TestCase):
+        def test_a(self): pass
+        def test_b(self): os.kill(os.getpid(), 9)
+    """)
+    process = project.start(*FLAGS)
+    process.communicate(timeout=60)  # the watchdog holds the pipes until it has written the reports
+    assert process.returncode == -9
+    document = tap14.read(contents(project)["tap"].decode())
+    assert [point.ok for point in document.points] == [True, False]
+    assert json.loads(contents(project)["codequality"])[0]["check_name"] == "testkit/test-error"
+    last = [json.loads(line) for line in contents(project)["jsonl"].splitlines() if b'"RunFinished"' in line]
+    assert last[0]["stopped"].startswith("the run's process died")
+
+
 def test_the_findings_say_where(mixed):
     """Each finding of a real run has the file and the line at which its problem is."""
     issues = json.loads(contents(mixed)["codequality"])

@@ -1,9 +1,11 @@
 """Text: what is invisible is shown, and what is too long is cut."""
 
+import re
+
 import pytest
 from lxml import etree
 
-from testkit.core.text import cut_middle, visible
+from testkit.core.text import cut_middle, first_line, one_line, unmistakable, visible
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,19 @@ from testkit.core.text import cut_middle, visible
 def test_invisible(text: str, shown: str) -> None:
     """What XML or a terminal cannot take is spelled as Python spells it."""
     assert visible(f"a{text}\n") == f"a{shown}\n"
+
+
+def test_what_misleads_is_spelled() -> None:
+    """Marks that turn the direction of a line, and ends of line that not all see, are spelled as well."""
+    text = "a\u202eb\u2066c\u200f\u061c\u2028d\x85e\x1bf\n"
+    assert unmistakable(text) == r"a\u202eb\u2066c\u200f\u061c\u2028d\x85e\x1bf" + "\n"
+
+
+def test_one_line() -> None:
+    """A text becomes one line, with a note in the place of its middle when it is too long; or its first line alone."""
+    assert one_line(" a\r\n\tb \u202e", 100) == r"a b \u202e"
+    assert re.fullmatch(r"x+ \[… \d+ characters cut …\] x+", one_line("x" * 500, 100))
+    assert first_line("\n  first \nsecond") == "first "
 
 
 @pytest.mark.parametrize("text", ["", "a\tb\r\nc\x85d", "]]> & <", "é 漢 \u00ad\u200d 😀\u202e", "\ue000\U0010fffd"])

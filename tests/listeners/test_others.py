@@ -356,6 +356,18 @@ def test_a_run_that_was_cut_off_is_told(tmp_path, end, said, executed):
     assert bool(run["invocations"][0]["toolExecutionNotifications"]) == bool(end.keys() & {"interrupted", "stopped"})
 
 
+def test_subtests_of_a_test_that_never_ended_are_told(tmp_path):
+    """What is known of a lost test is its subtests: TAP has a point for each, and the bad ones are findings."""
+    name = "shop.tests.test_a.T.test_a"
+    good = SubTestFinished(f"{name} (n=1)", name, "shop.tests.test_a.T", 2.0, Outcome.PASSED)
+    bad = SubTestFinished(f"{name} (n=2)", name, "shop.tests.test_a.T", 2.0, Outcome.FAILED, FAILED)
+    paths = written(tmp_path, run_of(good, bad, lost=(name,)))
+    points = tap14.read(paths["tap"].read_text()).points
+    assert [(point.name, point.ok) for point in points] == [(good.id, True), (bad.id, False), (name, False)]
+    rules = [issue["check_name"] for issue in issues_of(paths["codequality"])]
+    assert rules == ["testkit/test-lost", "testkit/test-failed"]
+
+
 def test_paths_begin_at_the_root_of_the_repository(tmp_path):
     """Where the run began in a folder of the repository, findings have that folder; elsewhere, paths are the facts'."""
     (tmp_path / "made").mkdir()

@@ -31,6 +31,8 @@ MOST_TEXTS = 5_000  # findings whose traceback is kept
 
 _RANKS = {rule: rank for rank, rule in enumerate(RULES)}
 _FRAME = re.compile(r'^  File "(.+)", line (\d+)', re.MULTILINE)
+_OUR_TYPES = ("unittest.", "testkit.")
+"""How those types begin that are no exception's, and say no more than the message."""
 _Told = TestFinished | SubTestFinished | FixtureFinished
 
 
@@ -114,6 +116,9 @@ class Findings:
     def _finish(self, end: RunFinished) -> None:
         for attempts in self._attempts.unfinished():
             self._take_outcome(attempts[-1], self._subtests.pop(attempts[-1].id, []))
+        for subtests in self._subtests.values():  # of tests that never ended
+            for subtest in subtests:
+                self._add_told(_rule_of(subtest), subtest.id, subtest, verdict(subtest))
         for id in end.lost:
             if id not in self._attempts:
                 file = self._files.get(class_of(id)) or self._sources.holder(class_of(id))
@@ -145,7 +150,7 @@ class Findings:
         problems = (fact.problem,) if isinstance(fact, SubTestFinished) else fact.problems
         file, line = next(((at.file, at.line) for at in (*problems, fact) if at is not None and at.file), ("", 0))
         message = first_line(said.message)
-        if said.type not in message:
+        if said.type not in message and not said.type.startswith(_OUR_TYPES):
             message = f"{said.type}: {message}"
         if rule == "import-failed":
             # Where unittest has wrapped it, the last line says what it was.

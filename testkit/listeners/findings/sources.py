@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -46,10 +47,8 @@ def prefix_of(directory: str) -> str:
     The services look at a repository; the paths of facts begin where the run began.
     """
     folder = Path(directory)
-    if not directory:
-        return ""
-    for parent in (folder, *folder.parents):
-        if (parent / ".git").exists():
+    for parent in (folder, *folder.parents) if directory else ():
+        if os.path.exists(parent / ".git"):  # which is False, and raises nothing, where one may not look
             inside = folder.relative_to(parent).as_posix()
             return "" if inside == "." else f"{inside}/"
     return ""

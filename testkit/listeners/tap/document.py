@@ -107,6 +107,10 @@ class Tap:
         """Write what was never told to its end, and put the file together."""
         for attempts in self._attempts.unfinished():
             self._add_test(attempts, self._subtests.pop(attempts[-1].id, []))
+        for subtests in self._subtests.values():  # of tests that never ended
+            for subtest in subtests:
+                said = verdict(subtest)
+                self._add(subtest.id, said, _told([subtest], said))
         self._add_untold(fact.not_run, not_run(fact.interrupted, fact.stopped))
         self._add_untold(fact.lost, LOST)
         if fact.interrupted or fact.not_run or fact.lost:

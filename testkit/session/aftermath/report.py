@@ -104,9 +104,7 @@ class _Reports:
         remembering = _Remembering(self._recorded)
         bus.subscribe(remembering)
         with ExitStack() as stack, readers_may_leave():
-            for name, path in wanted(self._options):
-                bus.subscribe(listening(name, path, stack))
-                own[FILE_FORMATS[name].title] = str(path)
+            own |= self._add_formats(bus, stack)
             bus.subscribe(self._console(sys.stdout))
             of_run = _publish(self._facts, bus, self._ending)
             if of_run or own:
@@ -117,6 +115,17 @@ class _Reports:
             failure = bus.failures[0]
             raise TestkitError(f"the listener {failure.listener} failed:\n{failure.traceback}")
         return self._finish()
+
+    def _add_formats(self, bus: Bus, stack: ExitStack) -> dict[str, str]:
+        """Let ``bus`` write the formats that are asked for, and return their paths by their titles."""
+        sources = {file.resolve() for file in self._recorded.files}
+        made = {}
+        for name, path in wanted(self._options):
+            if path.resolve() in sources:
+                raise OptionError(f"{path} is what the report is made from: give --{name}-file another file")
+            bus.subscribe(listening(name, path, stack))
+            made[FILE_FORMATS[name].title] = str(path)
+        return made
 
     def _console(self, stream: TextIO) -> ConsoleEnd:
         options = self._options[ConsoleOptions]
