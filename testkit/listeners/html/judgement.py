@@ -33,7 +33,7 @@ def judge(
         why = f"{end.stopped}: {_tests(len(end.not_run))} not run"
         return Judgement("failed" if counted else "broken", "Failed" if counted else "Incomplete", why)
     if counted:
-        return Judgement("failed", "Failed", counted)
+        return Judgement("failed", "Failed", f"{end.stopped}: {counted}" if end.stopped else counted)
     gates = ", ".join(_gates(sections))
     if gates:
         return Judgement("failed", "Failed", gates)
