@@ -20,7 +20,7 @@ class Judgement(NamedTuple):
 def judge(
     end: RunFinished, tally: Tally, bad: Mapping[str, int], sections: Mapping[str, Mapping[str, Any]]
 ) -> Judgement:
-    """Return the verdict that the facts come to; what is none (too little coverage, a flaky gate) is not in it.
+    """Return the verdict that the facts come to, and what the run itself told of its exit status beside them.
 
     ``bad`` says how many tests ended in each outcome, and how many set-ups and tear-downs were bad (``fixtures``).
     """
@@ -39,6 +39,9 @@ def judge(
         return Judgement("failed", "Failed", gates)
     if tally.nothing_ran:
         return Judgement("broken", "No test ran", "")
+    status = sections.get("status", {})
+    if status.get("status"):
+        return Judgement("failed", "Failed", str(status.get("reason", "")))
     return Judgement("passed", "Passed", end.stopped)
 
 
