@@ -106,6 +106,24 @@ def test_the_page_can_be_made_from_the_journal(story):
         assert {**page, "reports": 0} == {**story.page, "reports": 0}
 
 
+def test_a_killed_run_has_a_page(story):
+    """From a journal that was cut off in a test, the page says that the run died, in which test, and what did not run."""
+    project = story.project
+    (journal,) = (project.folder / "reports" / "journal").glob(f"{story.document['run']['run']}.*")
+    lines = journal.read_text().splitlines(keepends=True)
+    cut = [place for place, line in enumerate(lines) if line.startswith('{"fact":"TestStarted"')][2]
+    folder = project.folder / "cut"
+    folder.mkdir()
+    (folder / journal.name).write_text("".join(lines[: cut + 1]))
+    made = project.run("report", "--journal=cut", "--format=html", "--output=cut/page.html")
+    assert made.returncode == 2
+    page = page_at(project, "cut/page.html")
+    assert page["verdict"]["why"].startswith("the run's process died: ")
+    assert json.loads(lines[cut])["id"] in ids_in(page)
+    assert any(problem["type"] == "testkit.ProcessDied" for told in page["details"].values() for problem in told.get("problems", ()))  # fmt: skip
+    assert "not run" in ids_in(page).values()
+
+
 def test_shards_are_joined_into_one_page(project):
     """A merge writes the page that the shards were told to write, with the tests of all; the shards have their own."""
     project.tests(TESTS)

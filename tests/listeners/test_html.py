@@ -224,7 +224,8 @@ def test_flaky_tests_have_all_attempts():
         ([], ENDED, ("broken", "No test ran", "")),
         ([passed("a.T.t")], ENDED._replace(interrupted="SIGINT", not_run=("a.T.u",)), ("broken", "Interrupted", "by SIGINT, 1 test not run")),
         ([failed("a.T.t")], ENDED._replace(stopped="--failfast", not_run=("a.T.u",)), ("failed", "Failed", "--failfast: 1 test not run")),
-        ([passed("a.T.t"), RunMeasured("status", {"status": 2, "reason": "too little coverage"})], ENDED, ("failed", "Failed", "too little coverage")),
+        ([passed("a.T.t"), RunMeasured("status", {"status": 1, "reason": "coverage below 90 %"})], ENDED, ("failed", "Failed", "coverage below 90 %")),
+        ([failed("a.T.t"), RunMeasured("status", {"status": 1, "reason": ""})], ENDED, ("failed", "Failed", "1 failed")),
     ],
 )  # fmt: skip
 def test_the_verdict_is_what_the_facts_come_to(facts, end, verdict):
@@ -370,6 +371,19 @@ def luminance(colour: str) -> float:
     parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_a_status_that_is_told_last_is_on_the_page(tmp_path):
+    """A run that turns out to fail after its reports are told has its page written anew; one that does not has not."""
+    path = tmp_path / "index.html"
+    listener = html_listener(path)
+    for fact in (RunStarted("r", BEGAN, ("a.T.t",)), passed("a.T.t"), ENDED, RunMeasured("reports", {})):
+        listener(fact)
+    before = path.stat().st_ino
+    listener(RunMeasured("status", {"status": 0, "reason": ""}))
+    assert path.stat().st_ino == before
+    listener(RunMeasured("status", {"status": 1, "reason": "coverage below 90 %"}))
+    assert data_in(path.read_text())["verdict"] == {"state": "failed", "word": "Failed", "why": "coverage below 90 %"}
 
 
 def test_the_page_is_whole_or_absent(tmp_path, monkeypatch):

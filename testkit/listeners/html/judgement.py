@@ -20,7 +20,7 @@ class Judgement(NamedTuple):
 def judge(
     end: RunFinished, tally: Tally, bad: Mapping[str, int], sections: Mapping[str, Mapping[str, Any]]
 ) -> Judgement:
-    """Return the verdict that the facts come to.
+    """Return the verdict that the facts come to, and what the run itself told of its exit status beside them.
 
     ``bad`` says how many tests ended in each outcome, and how many set-ups and tear-downs were bad (``fixtures``).
     """
@@ -33,12 +33,12 @@ def judge(
         why = f"{end.stopped}: {_tests(len(end.not_run))} not run"
         return Judgement("failed" if counted else "broken", "Failed" if counted else "Incomplete", why)
     if counted:
-        return Judgement("failed", "Failed", counted)
+        return Judgement("failed", "Failed", f"{end.stopped}: {counted}" if end.stopped else counted)
     if tally.nothing_ran:
         return Judgement("broken", "No test ran", "")
-    reason = str(sections.get("status", {}).get("reason", ""))  # too little coverage, too many queries, ...
-    if reason:
-        return Judgement("failed", "Failed", reason)
+    status = sections.get("status", {})
+    if status.get("status"):  # too little coverage, too many queries, …
+        return Judgement("failed", "Failed", str(status.get("reason", "")))
     return Judgement("passed", "Passed", end.stopped)
 
 

@@ -23,6 +23,7 @@ from testkit.core.paths import replacing
 from testkit.core.tally import Tally
 from testkit.listeners.html.details import Details, with_files
 from testkit.listeners.html.files import Files
+from testkit.listeners.html.judgement import Judgement, judge
 from testkit.listeners.html.sections import Requests
 from testkit.listeners.html.table import LOST, NOT_RUN, Table
 from testkit.listeners.html.texts import Texts, short
@@ -58,6 +59,7 @@ class ReportPage:
         self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
         self._blocked: dict[str, FixtureFinished] = {}  # set-ups that account for the tests below them, by id
         self._has_ended = False
+        self._sources: list[dict[str, Any]] | None = None
 
     def __call__(self, fact: Fact) -> None:
         """Take the next fact.
@@ -148,18 +150,18 @@ class ReportPage:
             why = f"{fact.phase} skipped it: {fact.reason}" if skipped else f"{fact.phase} failed"
             self.table.add_untold(ids, Outcome.SKIPPED.value if skipped else NOT_RUN, why)
 
-    @property
-    def bad(self) -> dict[str, int]:
-        """How many tests ended in each outcome, and how many ``fixtures`` were bad."""
+    def judgement(self) -> Judgement:
+        """Return how the run ended, as far as that was told."""
         fixtures = sum(Outcome(fixture["outcome"]).is_bad for fixture in self.fixtures)
-        return {**self.table.counts, "fixtures": fixtures}
+        return judge(self.end, self.tally, {**self.table.counts, "fixtures": fixtures}, self.sections)
 
     def page(self) -> bytes:
-        """Return the page of what was told; once."""
+        """Return the page of what was told."""
         from testkit.listeners.html.render import render
 
-        sources = with_files([*self.table.details.values(), *self.fixtures], Files(self.folder))
-        return render(self, sources)
+        if self._sources is None:  # the second time they are there already
+            self._sources = with_files([*self.table.details.values(), *self.fixtures], Files(self.folder))
+        return render(self, self._sources)
 
 
 def _above(id: str) -> Iterator[str]:

@@ -12,7 +12,6 @@ from testkit import pages
 from testkit.core.events import Outcome
 from testkit.core.text import readable
 from testkit.listeners.html.data import data_of
-from testkit.listeners.html.judgement import judge
 from testkit.listeners.html.texts import short
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def render(report: ReportPage, sources: list[dict[str, Any]]) -> bytes:
     from django.template import Context
     from django.utils.safestring import mark_safe
 
-    verdict = judge(report.end, report.tally, report.bad, report.sections)
+    verdict = report.judgement()
     styles, script = _styles(), _script()
     began = _moment(report.run.at)
     context = {

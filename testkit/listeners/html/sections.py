@@ -11,7 +11,18 @@ from testkit.listeners.html.texts import short
 LONGEST_TEXT = 20_000
 MOST_ROWS = 5_000
 _DRAWN = frozenset(
-    {"budgets", "routes", "coverage", "diff_coverage", "databases", "screenshots", "reports", "environment"}
+    {
+        "budgets",
+        "routes",
+        "coverage",
+        "diff_coverage",
+        "databases",
+        "screenshots",
+        "reports",
+        "environment",
+        "status",
+        "github",
+    }
 )
 """Sections that the page has a place for."""
 

@@ -32,7 +32,7 @@ function showQueries(section) {
       columns: [
         data.budgets.known && {
           title: "state",
-          value: (each) => `${GRAVITIES[each.state]} ${-each.queries + 1e6}`,
+          value: (each) => GRAVITIES[each.state] * 1e9 - each.queries,
           show: (each) => mark(each.state),
         },
         {
