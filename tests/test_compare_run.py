@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from testkit import cli
-from tests.projects import Project
+from tests.projects import ROOT, Project, clean_environment
 from tests.test_shards_run import run_shards
 
 BASE_VIEWS = """
@@ -247,6 +252,34 @@ def test_documents_and_journals_come_to_the_same(compare, both, tmp_path, capsys
         "test": f"{LIBRARY}.test_books",
     }
     assert {gate for gate, reason in of_journals["gates"].items() if reason} == set(BREAKS)
+
+
+def test_the_step_of_the_guide_writes_the_comment(both, tmp_path):
+    """GitHub's step as the guide has it compares, comments by `gh`, fills the summary, and fails by its gates alone."""
+    (source,) = re.findall(
+        r"```yaml\n(name: Tests.*?)```", (ROOT / "docs/how-to/compare-runs.md").read_text(), re.DOTALL
+    )
+    steps = YAML(typ="safe").load(source)["jobs"]["test"]["steps"]
+    (step,) = [step for step in steps if step.get("name") == "Compare"]
+    gh = tmp_path / "bin" / "gh"
+    gh.parent.mkdir()
+    gh.write_text('#!/bin/sh\necho "$@" > asked\ncp compare.md comment.md\n')
+    gh.chmod(0o755)
+    (tmp_path / "base").symlink_to(both.base)
+    path = f"{gh.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for head, status in ((both.head, 1), (both.base, 0)):
+        (tmp_path / "reports").unlink(missing_ok=True)
+        (tmp_path / "reports").symlink_to(head)
+        environment = clean_environment(PATH=path, NUMBER="12", GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"))
+        done = subprocess.run(
+            ["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == status, done.stderr
+    assert (tmp_path / "asked").read_text().split() == [
+        *("pr", "comment", "12", "--edit-last", "--create-if-none", "--body-file", "compare.md")
+    ]
+    assert "### Tests: nothing differs" in (tmp_path / "comment.md").read_text()
+    assert "1 → 29 queries" in (tmp_path / "summary.md").read_text()
 
 
 def test_shards_are_one_run_merged_or_not(project, capsys):

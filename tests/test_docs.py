@@ -388,3 +388,13 @@ def test_the_tutorial_works(tmp_path):
     for report in ("xunit.xml", "coverage/index.html"):
         assert (folder / "reports" / report).exists()
     assert (folder / ".testkit").exists()
+
+
+@pytest.mark.parametrize(
+    ("page", "parsers"), [("compare-runs", [compare_parser]), ("history", [flaky_parser, trends_parser])]
+)
+def test_the_guides_have_every_flag_of_their_commands(page, parsers):
+    """Each flag of `compare`, `flaky` and `trends` stands on the page about the command."""
+    text = read(DOCS / "how-to" / f"{page}.md")
+    flags = {flag for parser in parsers for flag in parser()._option_string_actions if flag.startswith("--")}
+    assert sorted(flag for flag in flags - {"--help"} if f"`{flag}" not in text) == []

@@ -128,6 +128,31 @@ def test_a_merge_is_one_run_and_its_shards_are_none(project):
     assert (len([name for name in run.results if not is_fixture(name)]), run.commit) == (4, "a" * 40)
 
 
+KILLING = """
+import os, signal
+from django.test import SimpleTestCase
+
+class KTests(SimpleTestCase):
+    def test_a(self): pass
+    def test_kills(self): os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_run_that_was_killed_is_in_it(project):
+    """The watchdog adds a killed run with what it did, the test that it died of as an error; `report` does not add it again."""
+    project.tests(KILLING)
+    killed = project.run("--with-history", "--no-with-xunit", **CI)
+    assert killed.returncode == -9
+    (run,) = history(project)
+    assert {name: result.outcome for name, result in run.results.items() if not is_fixture(name)} == {
+        f"{MODULE}.KTests.test_a": "passed",
+        f"{MODULE}.KTests.test_kills": "error",
+    }
+    assert (run.ended_early, run.commit) == ("the run's process died", "a" * 40)
+    assert project.run("report", "--with-history", "--no-with-xunit").returncode == 2
+    assert history(project) == [run]
+
+
 def test_a_history_that_cannot_be_written_fails_no_run(project):
     """A damaged file is told with what to do, the run ends as its tests do, and the file stays."""
     make(project)

@@ -22,9 +22,11 @@ from testkit.execution.processes import honest_exits
 from testkit.execution.recorder import Publish, Recorder
 from testkit.execution.stopping import StopWhen
 from testkit.execution.watchdog import RunTimedOut, Watchdog
+from testkit.listeners.history import HistoryOptions
 from testkit.listeners.xunit import XunitOptions
 from testkit.queries.options import QueryOptions
 from testkit.selection import durations
+from testkit.selection.shards import ShardOptions
 from testkit.session import formats
 from testkit.session.host import Host
 from testkit.session.listening import Places
@@ -95,7 +97,7 @@ class Execution:
 
     def _reporting_command(self) -> list[str]:
         """Return the command that writes the reports of this run from its journal."""
-        xunit = self._all_options[XunitOptions]
+        xunit, history = self._all_options[XunitOptions], self._all_options[HistoryOptions]
         command = [
             sys.executable,
             "-m",
@@ -105,6 +107,15 @@ class Execution:
             f"--run={self._run}",
             *formats.flags(self._all_options),
         ]
+        shard = self._all_options[ShardOptions]
+        if history.with_history and not (shard.shard or shard.shard_from):  # of shards, their merge is remembered
+            command += [
+                "--with-history",
+                f"--history-file={history.history_file}",
+                f"--history-runs={history.history_runs}",
+            ]
+        else:
+            command.append("--no-with-history")
         if not xunit.with_xunit:
             return [*command, "--no-with-xunit"]
         return [*command, "--with-xunit", f"--xunit-file={xunit.xunit_file}", f"--xunit-flavour={xunit.xunit_flavour}"]

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from testkit.core import journal
 from testkit.core.bus import Bus, Listener
-from testkit.core.errors import OptionError, TestkitError
+from testkit.core.errors import OptionError
 from testkit.core.events import Fact, WorkerLost
 from testkit.core.options import Options
-from testkit.core.results import RunRecord
 from testkit.core.tally import Tally
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import ConsoleOptions, console_listener
 from testkit.listeners.durations import DurationsListener
 from testkit.listeners.github import GithubOptions
-from testkit.listeners.history import HistoryListener, HistoryOptions
+from testkit.listeners.history import HistoryOptions
 from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.screenshots.options import ScreenshotOptions
 from testkit.selection import durations
@@ -108,7 +107,7 @@ class Listening:
             self._bus.subscribe(formats.listening(name, path, stack))
             self.reports[formats.FORMATS[name].title] = str(path)
         if self._options[HistoryOptions].with_history and remembers:
-            self._bus.subscribe(self._history_listener(notice))
+            self._remember(notice)
         if not self._host.keeps_journal:
             return
         try:
@@ -175,21 +174,14 @@ class Listening:
             parts=self._host.parts,
         )
 
-    def _history_listener(self, notice: Callable[[str], None]) -> HistoryListener:
-        from testkit.session.history import store
+    def _remember(self, notice: Callable[[str], None]) -> None:
+        from testkit.session.history.remembering import history_listener
 
-        options = self._options[HistoryOptions]
-        path = options.history_file.absolute()  # a test may change the working directory
-
-        def remember(record: RunRecord) -> None:
-            try:
-                if path.parent == self._places.durations.parent:
-                    _own_folder(path.parent)
-                store.remember(path, record, options.history_runs)
-            except (TestkitError, OSError) as error:
-                notice(f"this run is not in the history: {error}")
-
-        return HistoryListener(remember)
+        options, cache = self._options[HistoryOptions], self._places.durations.parent
+        if options.history_file.absolute().parent == cache:
+            with suppress(OSError):  # which the listener tells
+                _own_folder(cache)
+        self._bus.subscribe(history_listener(options, notice))
 
     def _keep(self, run: str, stack: ExitStack, *, remembers: bool) -> None:
         known, journals = self._places.durations, self._places.journals

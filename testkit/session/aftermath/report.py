@@ -20,6 +20,7 @@ from testkit.core.tally import Tally
 from testkit.execution.options import ExecutionOptions
 from testkit.listeners.console import Console, ConsoleOptions, wants_colour
 from testkit.listeners.durations import DurationsListener
+from testkit.listeners.history import HistoryOptions
 from testkit.listeners.html import html_listener
 from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.selection import durations
@@ -60,7 +61,7 @@ def report_parser() -> ArgumentParser:
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="Where the report of --format goes. Default: standard output."
     )
-    add_arguments(parser, (XunitOptions, *FORMAT_GROUPS, ConsoleOptions, StatusOptions))
+    add_arguments(parser, (XunitOptions, *FORMAT_GROUPS, HistoryOptions, ConsoleOptions, StatusOptions))
     return parser
 
 
@@ -101,6 +102,10 @@ class _Reports:
         if xunit.with_xunit or self._options.settings["with_xunit"].origin == "default":
             bus.subscribe(xunit_listener(xunit))
             own["xunit"] = str(xunit.place)
+        if self._options[HistoryOptions].with_history:
+            from testkit.session.history.remembering import history_listener
+
+            bus.subscribe(history_listener(self._options[HistoryOptions], _notice))
         remembering = _Remembering(self._recorded)
         bus.subscribe(remembering)
         with ExitStack() as stack, readers_may_leave():
@@ -233,6 +238,10 @@ class _Reports:
         self._listen(run)
         with opened(output) as out:
             out.write(summary(run, *self._status()).encode("utf-8", "backslashreplace"))
+
+
+def _notice(text: str) -> None:
+    print(f"testkit: {text}", file=sys.stderr)
 
 
 def _hand_over(made: Path, output: Path | None) -> None:
