@@ -5,7 +5,7 @@ import re
 import pytest
 from lxml import etree
 
-from testkit.core.text import cut_middle, first_line, one_line, unmistakable, visible
+from testkit.core.text import cut_middle, first_line, one_line, readable, visible
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_invisible(text: str, shown: str) -> None:
 def test_what_misleads_is_spelled() -> None:
     """Marks that turn the direction of a line, and ends of line that not all see, are spelled as well."""
     text = "a\u202eb\u2066c\u200f\u061c\u2028d\x85e\x1bf\n"
-    assert unmistakable(text) == r"a\u202eb\u2066c\u200f\u061c\u2028d\x85e\x1bf" + "\n"
+    assert readable(text) == r"a\u202eb\u2066c\u200f\u061c\u2028d\x85e\x1bf" + "\n"
 
 
 def test_one_line() -> None:
