@@ -81,7 +81,7 @@ class Telling:
 
     def _tell_what_has_no_effect(self) -> None:
         settings, spell = self.options.settings, self._host.spell
-        for prefix, switch in (("cover_", "with_cov"), ("xunit_", "with_xunit")):
+        for prefix, switch in (("cover_", "with_cov"), ("xunit_", "with_xunit"), ("history_", "with_history")):
             for name, setting in settings.items():
                 if name.startswith(prefix) and setting.origin.startswith("--") and not settings[switch].value:
                     self.notice(f"{setting.origin} has no effect without {spell(switch)}")
