@@ -87,7 +87,7 @@ class LibraryTests(TestCase):
     def test_is_flaky(self):
         self.seen.append(1)
         self.assertEqual(len(self.seen), 2)
-    def test_is_slow(self): time.sleep(0.4)
+    def test_is_slow(self): time.sleep(0.8)
 
 class OtherTests(TestCase):
     @classmethod
@@ -158,7 +158,7 @@ def test_all_that_differs_is_told_as_text(compare):
         "GET /library/loans/: 1 query before",
     ):
         assert f"\n  {line}\n" in text, line
-    assert f"\n  {LIBRARY}.test_is_slow: 0.0" in text
+    assert re.search(rf"\nSlower: \d+\n  {re.escape(LIBRARY)}.test_is_slow: 0\.\d\d s → ", text)
     assert " % in all\n" in text
 
 
@@ -186,7 +186,7 @@ BREAKS = {
     "queries": "1 with more queries: GET /library/books/ (1 → 29)",
     "routes": "1 no longer tested: ANY /library/loans/",
     "coverage": " points less",
-    "slower": f"1 slower: {LIBRARY}.test_is_slow",
+    "slower": f" slower: {LIBRARY}.test_is_slow",  # what is slower by most; on a busy machine others may be, too
 }
 
 

@@ -97,7 +97,7 @@ class Execution:
 
     def _reporting_command(self) -> list[str]:
         """Return the command that writes the reports of this run from its journal."""
-        xunit, history = self._all_options[XunitOptions], self._all_options[HistoryOptions]
+        xunit = self._all_options[XunitOptions]
         command = [
             sys.executable,
             "-m",
@@ -106,19 +106,17 @@ class Execution:
             f"--journal={self._places.journals}",
             f"--run={self._run}",
             *formats.flags(self._all_options),
+            *self._history_flags(),
         ]
-        shard = self._all_options[ShardOptions]
-        if history.with_history and not (shard.shard or shard.shard_from):  # of shards, their merge is remembered
-            command += [
-                "--with-history",
-                f"--history-file={history.history_file}",
-                f"--history-runs={history.history_runs}",
-            ]
-        else:
-            command.append("--no-with-history")
         if not xunit.with_xunit:
             return [*command, "--no-with-xunit"]
         return [*command, "--with-xunit", f"--xunit-file={xunit.xunit_file}", f"--xunit-flavour={xunit.xunit_flavour}"]
+
+    def _history_flags(self) -> list[str]:
+        history, shard = self._all_options[HistoryOptions], self._all_options[ShardOptions]
+        if not history.with_history or shard.shard or shard.shard_from:  # of shards, their merge is remembered
+            return ["--no-with-history"]
+        return ["--with-history", f"--history-file={history.history_file}", f"--history-runs={history.history_runs}"]
 
     def way(self, suite: Any, workers: Workers | None) -> Way:
         """Return the way in which ``suite`` is run: by ``workers``, or in this process."""

@@ -89,7 +89,8 @@ class Telling:
     def _tell_what_has_no_effect(self) -> None:
         settings, spell = self.options.settings, self._host.spell
         of_formats = ((f"{name}_", f"with_{name}") for name in FORMATS)
-        for prefix, switch in (("cover_", "with_cov"), ("xunit_", "with_xunit"), *of_formats):
+        switches = (("cover_", "with_cov"), ("xunit_", "with_xunit"), ("history_", "with_history"), *of_formats)
+        for prefix, switch in switches:
             for name, setting in settings.items():
                 if name.startswith(prefix) and setting.origin.startswith("--") and not settings[switch].value:
                     self.notice(f"{setting.origin} has no effect without {spell(switch)}")
