@@ -277,6 +277,26 @@ def test_a_killed_worker(project):
     ]
 
 
+FLAKY = """
+import pathlib
+from django.test import SimpleTestCase
+
+class FlakyTests(SimpleTestCase):
+    def test_flaky(self):
+        place = pathlib.Path("tried")
+        tried = place.exists()
+        place.touch()
+        self.assertTrue(tried)
+"""
+
+
+def test_a_flaky_test(project):
+    """A test that passes when it is tried again lets the run pass, although nose2 has counted its failure."""
+    project.tests(FLAKY)
+    result = project.run("--runner=nose2", "--retries=1")
+    assert (result.returncode, "flaky=1" in result.stderr) == (0, True), result.stderr
+
+
 WAITS = """
 import pathlib, time
 from django.test import SimpleTestCase

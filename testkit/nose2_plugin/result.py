@@ -46,6 +46,8 @@ class HookedResult(result.PluggableTestResult):  # type: ignore[misc]  # nose2 i
         self._stop: Callable[[], None] = lambda: None
         self.status: int = ExitStatus.PASSED
         """How the process should end."""
+        self.counts_attempts = False
+        """Whether failed attempts are among what nose2 has counted, which a test may have made good."""
         super().__init__(session)
 
     def stand_before(self, recorder: Recorder) -> None:
@@ -78,7 +80,7 @@ class HookedResult(result.PluggableTestResult):  # type: ignore[misc]  # nose2 i
         Raises:
             SystemExit: nose2's command asks, which would end with 0 or 1 by the answer; there are other statuses.
         """
-        good = bool(super().wasSuccessful()) and not self.status
+        good = not self.status and (self.counts_attempts or bool(super().wasSuccessful()))
         if sys._getframe(1).f_code is PluggableTestProgram.runTests.__code__:
             raise SystemExit(self.status or int(not good))
         return good

@@ -79,6 +79,7 @@ class Nose2Runner(TestkitRunnerMixin):
         """Run ``suite``, which nose2 has collected by ``names`` and would run by ``execute``; its result has the status."""
         self._loading.close()
         self._collected = [name_after_source(test) for test in iterate(suite)]
+        self.hooked.counts_attempts = self.testkit_options[ExecutionOptions].retries > 0
         HookedSuite.hosting = Hosting(self.hooked, execute, own.layers_of(self.nose2))
         try:
             self.hooked.status = int(self.run_tests(names) > 0)
