@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from jsonschema import Draft4Validator, Draft202012Validator
+from lxml import etree
 from tap.parser import Parser
 
 from testkit.core.events import (
@@ -30,6 +32,10 @@ from testkit.core.events import (
 from testkit.core.journal import Journal, facts_in
 from testkit.core.tally import Tally
 from testkit.listeners.findings.rules import RULES
+from testkit.listeners.xunit import XunitOptions, xunit_listener
+from testkit.session.aftermath.document import Document
+from testkit.session.aftermath.ending import Ending
+from testkit.session.aftermath.markdown import Summary
 from testkit.session.formats import FORMATS, listening
 from tests.listeners import hostile, tap14
 from tests.projects import ROOT
@@ -222,6 +228,43 @@ class TestHostile:
         counts = Counter(issue["check_name"].removeprefix("testkit/") for issue in issues)
         assert counts == bad_in(attacked.journal)
         assert attacked.paths["codequality"].stat().st_size < 20_000_000
+
+    @pytest.mark.parametrize("flavour", ["default", "strict"])
+    def test_xunit(self, attacked: Written, flavour: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+        """The xunit file is XML, the strict one valid by Jenkins' schema, and its figures are the journal's."""
+        path = tmp_path / "xunit.xml"
+        listener = xunit_listener(XunitOptions(xunit_file=path, xunit_flavour=flavour))
+        for fact in attacked.journal:
+            listener(fact)
+        root = etree.parse(path, etree.XMLParser(huge_tree=True)).getroot()
+        tally = attacked.tally
+        end = next(fact for fact in attacked.journal if isinstance(fact, RunFinished))
+        subtests = [fact for fact in attacked.journal if isinstance(fact, SubTestFinished)]
+        assert int(root.get("tests", "")) == tally.ran + 2 + len(subtests) + len(end.not_run) + len(end.lost)
+        told = [fact for fact in attacked.journal if isinstance(fact, TestFinished | FixtureFinished | SubTestFinished)]
+        bad = sum(fact.outcome.is_bad for fact in told) + len(end.lost)
+        assert int(root.get("failures", "")) + int(root.get("errors", "")) == bad
+        assert len(root.findall(".//skipped")) == tally.skipped + tally.expected_failures + len(end.not_run)
+        if flavour == "strict":
+            request.getfixturevalue("junit_schema").assertValid(root)
+
+    def test_documents(self, attacked: Written) -> None:
+        """The JSON document has the journal's figures, and the Markdown summary is short enough for GitHub."""
+        ending = Ending()
+        summary, out = Summary(ending), io.BytesIO()
+        with closing(Document(ending)) as document:
+            for fact in attacked.journal:
+                for listener in (ending, document, summary):
+                    listener(fact)
+            document.write(out, *ending.status())
+        found = json.loads(out.getvalue(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+        tally = attacked.tally
+        names = ("ran", "failures", "errors", "skipped", "expected_failures", "unexpected_successes")
+        assert {name: found["totals"][name] for name in names} == {name: getattr(tally, name) for name in names}
+        assert len(found["tests"]) == tally.ran
+        text = summary.text(*ending.status())
+        assert len(text.encode("utf-8", "backslashreplace")) < 1024 * 1024
+        assert f"| {tally.ran} |" in text
 
 
 def without_surrogates(fact: Fact) -> str:
