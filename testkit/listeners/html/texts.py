@@ -27,8 +27,7 @@ class Texts:
         """
         if not text:
             return 0
-        # What is spelt out may be several times as long: cut before, for the time it takes, and after.
-        shown = cut_middle(readable(cut_middle(text, limit)), limit)
+        shown = _readable_ends(text, limit)
         place = self._places.get(shown)
         if place is not None:
             return place
@@ -45,6 +44,16 @@ class Texts:
         shown = short(text, limit if self._left > limit else _LEAST)
         self._left = max(self._left - len(shown), 0)
         return shown
+
+
+def _readable_ends(text: str, limit: int) -> str:
+    """Return ``text`` readable, and without its middle if it is longer than ``limit``.
+
+    What is spelt out may be several times as long as it was, so it is cut afterwards; but not all of it is looked at.
+    """
+    if len(text) <= 2 * limit:
+        return cut_middle(readable(text), limit)
+    return cut_middle(readable(text[:limit]) + readable(text[-limit:]), limit, missing=len(text) - 2 * limit)
 
 
 def short(text: str, limit: int = SHORT) -> str:

@@ -92,14 +92,22 @@ class Timeline:
         return [list(cost) for cost in heapq.nlargest(MOST_SET_UPS, costs, key=lambda cost: cost[1])]
 
     def _plan(self, workers: int) -> dict[str, Any]:
-        """Return how long the tests would have taken, had each worker that is free begun the longest class that is left."""
+        """Return how long the tests would have taken, had each worker that is free begun the longest class that is left.
+
+        ``pole`` is the longest test with the set-up of its class: whatever the order, one worker has to do all of that.
+        """
         units, seconds = self._units()
         counts = (workers,) if workers > 1 else _TRIED
+        pole, name = max(((seconds[id] + unit.set_up, id) for unit in units for id, _ in unit.tests), default=(0.0, ""))
         foreseen = [
-            {"workers": count, "seconds": round(_foresee(units, seconds, count), 3), **_bound(units, seconds, count)}
+            {
+                "workers": count,
+                "seconds": round(_foresee(units, seconds, count), 3),
+                "bound": _bound(units, pole, count),
+            }
             for count in counts
         ]
-        return {"workers": workers, "foreseen": foreseen}
+        return {"workers": workers, "foreseen": foreseen, "pole": {"id": short(name), "seconds": round(pole, 3)}}
 
     def _units(self) -> tuple[list[Unit], dict[str, float]]:
         """Return the classes as units, and the seconds of each test."""
@@ -132,11 +140,9 @@ def _foresee(units: Sequence[Unit], seconds: dict[str, float], workers: int) -> 
     return max(free)[0]
 
 
-def _bound(units: Sequence[Unit], seconds: dict[str, float], workers: int) -> dict[str, Any]:
-    """Return what no order can go below: all work shared out evenly, or the longest test with its set-up."""
-    shared = sum(unit.seconds for unit in units) / workers
-    pole, name = max(((seconds[id] + unit.set_up, id) for unit in units for id, _ in unit.tests), default=(0.0, ""))
-    return {"bound": round(max(shared, pole), 3), "pole": short(name) if pole > shared else ""}
+def _bound(units: Sequence[Unit], pole: float, workers: int) -> float:
+    """Return the seconds that no order can go below: all work shared out evenly, or the longest pole."""
+    return round(max(sum(unit.seconds for unit in units) / workers, pole), 3)
 
 
 def _gaps(worker: str, spans: Sequence[Span], ended: float) -> Iterable[Gap]:

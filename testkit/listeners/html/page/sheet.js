@@ -13,7 +13,7 @@ function openSheet(row, then = null) {
       h("span", { class: "push" }),
       h("button", { type: "button", class: "icon", "aria-label": "Close", click: () => sheet.close() }, sign("close")),
     ),
-    h("h2", { id: "detail-title" }, nameOf(row)),
+    h("h3", { id: "detail-title" }, nameOf(row)),
     h("p", { class: "holder" }, classOf(row)),
     (T.summary[row] && h("p", { class: "summary" }, T.summary[row])) || "",
     metaOf(row),

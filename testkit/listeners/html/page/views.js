@@ -34,6 +34,7 @@ function showWorkers(section) {
   const line = data.timeline;
   const { figure: chart, draw } = timelineOf(line);
   const isOne = line.plan.workers === 1;
+  const { pole } = line.plan;
   section.append(
     head(isOne ? "One process" : plural(line.plan.workers, "worker")),
     orderOf(line) || note("All tests ran one after the other: their order makes no difference. What workers would make of it is below."),
@@ -53,7 +54,11 @@ function showWorkers(section) {
           { title: "workers", value: (each) => -each.workers, show: (each) => number(each.workers), numeric: true },
           { title: "seconds", value: (each) => each.seconds, show: (each) => duration(each.seconds), numeric: true },
           { title: "at least", value: (each) => each.bound, show: (each) => duration(each.bound), numeric: true },
-          { title: "what keeps it up", value: (each) => each.pole, show: (each) => (each.pole ? code(each.pole) : "") },
+          {
+            title: "what keeps it up",
+            value: (each) => Number(pole.seconds < each.bound),
+            show: (each) => (pole.seconds >= each.bound ? code(pole.id) : "the work as a whole"),
+          },
         ],
       }),
     );
