@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from testkit.core.repository import Repository, RepositoryError
 
 _COMMITS = (
     "GITHUB_SHA",
@@ -28,8 +29,6 @@ _BRANCHES = (
     "BUILDKITE_BRANCH",
     "BITBUCKET_BRANCH",
 )
-_PATIENCE = 10
-"""Seconds for git, which looks at each file of the working tree."""
 
 
 class Code(NamedTuple):
@@ -63,14 +62,11 @@ def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
 
 
 def _code_by_git(folder: Path) -> Code | None:
-    command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=all"]
     try:
-        done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PATIENCE, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
+        said = Repository(folder).git("status", "--porcelain=v2", "--branch", "--untracked-files=all")
+    except RepositoryError:
         return None
-    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    lines = said.splitlines()
     told = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# branch."))
     commit, branch = told.get("branch.oid", ""), told.get("branch.head", "")
     if not commit or commit.startswith("("):
