@@ -46,7 +46,10 @@ class Repository:
         """
         command = ["git", "-C", str(self._folder), *arguments]
         try:
-            done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+            # In a session of its own, where Ctrl-C does not stop it from cleaning up.
+            done = subprocess.run(
+                command, capture_output=True, stdin=subprocess.DEVNULL, start_new_session=True, check=False
+            )
         except OSError as error:
             raise RepositoryError(f"git cannot be run: {error.strerror}") from error
         if done.returncode:
@@ -54,13 +57,16 @@ class Repository:
             raise RepositoryError(f"git {arguments[0]}: {said or f'exit status {done.returncode}'}")
         return os.fsdecode(done.stdout)
 
+    def commit(self, revision: str) -> str:
+        """Return the commit that ``revision`` names; empty if there is none here."""
+        try:
+            return self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}").strip()
+        except RepositoryError:
+            return ""
+
     def has(self, revision: str) -> bool:
         """Return whether there is such a commit here."""
-        try:
-            self.git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-        except RepositoryError:
-            return False
-        return True
+        return bool(self.commit(revision))
 
     def merge_base(self, revision: str) -> str:
         """Return the commit at which ``revision`` and HEAD parted.

@@ -14,16 +14,13 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from testkit.core.errors import ExitStatus, TestkitError
+from testkit.core.errors import ExitStatus
+from testkit.core.repository import Repository, RepositoryError
 from testkit.screenshots import options, results
 from testkit.screenshots.options import TAG
 from testkit.screenshots.results import State
 
 _PATIENCE = 30  # seconds for a run that was interrupted to write its reports
-
-
-class WorktreeError(TestkitError):
-    """There is no worktree of that revision to be had."""
 
 
 def make_baselines(revision: str, labels: Sequence[str], flags: Sequence[str], say: Callable[[str], None]) -> int:
@@ -38,15 +35,22 @@ def make_baselines(revision: str, labels: Sequence[str], flags: Sequence[str], s
         say: is given what is being done, a line each.
 
     Raises:
-        WorktreeError: this is no git checkout, there is no such revision, or git cannot make a worktree of it.
+        RepositoryError: this is no git checkout, there is no such revision, or git cannot make a worktree of it.
     """
-    top, below = Path(_git("rev-parse", "--show-toplevel")), _git("rev-parse", "--show-prefix")
-    commit = _commit(revision)
+    repository = Repository(Path.cwd())
+    top = repository.root
+    below = Path.cwd().resolve().relative_to(top.resolve())
+    commit = repository.commit(revision)
+    if not commit:
+        raise RepositoryError(
+            f"--from {revision}: git knows no such branch, tag or commit here (a branch of a remote is origin/{revision}; "
+            "`git fetch` brings what is only there)"
+        )
     baselines = options.current().baselines.absolute()
-    with _terminating_by_exception(), _worktree(top, commit) as tree:
+    with _terminating_by_exception(), _worktree(repository, commit) as tree:
         place = tree / below
         if not place.is_dir():
-            raise WorktreeError(f"{revision} has no folder {below}: go to a folder of the project that it has, too")
+            raise RepositoryError(f"{revision} has no folder {below}: go to a folder of the project that it has, too")
         say(f"The tests of {revision} ({commit[:10]}) write their baselines into {baselines} …")
         status = _run(place, [*(labels or [f"--tag={TAG}"]), *flags], _environment(top, tree, baselines))
         found = results.read(place / results.FOLDER)
@@ -67,30 +71,20 @@ def make_baselines(revision: str, labels: Sequence[str], flags: Sequence[str], s
     return status
 
 
-def _commit(revision: str) -> str:
-    try:
-        return _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    except WorktreeError:
-        raise WorktreeError(
-            f"--from {revision}: git knows no such branch, tag or commit here (a branch of a remote is origin/{revision}; "
-            "`git fetch` brings what is only there)"
-        ) from None
-
-
 @contextmanager
-def _worktree(top: Path, commit: str) -> Iterator[Path]:
+def _worktree(repository: Repository, commit: str) -> Iterator[Path]:
     """Check ``commit`` out into a temporary folder, which goes when the block ends, however it does."""
     folder = Path(tempfile.mkdtemp(prefix="testkit-baseline-"))
-    tree = folder / top.name
+    tree = folder / repository.root.name
     try:
-        _git("worktree", "add", "--detach", "--quiet", str(tree), commit)
+        repository.git("worktree", "add", "--detach", "--quiet", str(tree), commit)
         yield tree
     finally:
-        with suppress(WorktreeError):
-            _git("-C", str(top), "worktree", "remove", "--force", str(tree))
+        with suppress(RepositoryError):
+            repository.git("worktree", "remove", "--force", str(tree))
         shutil.rmtree(folder, ignore_errors=True)
-        with suppress(WorktreeError):
-            _git("-C", str(top), "worktree", "prune")
+        with suppress(RepositoryError):
+            repository.git("worktree", "prune")
 
 
 def _run(place: Path, arguments: Sequence[str], environment: dict[str, str]) -> int:
@@ -122,22 +116,6 @@ def _environment(top: Path, tree: Path, baselines: Path) -> dict[str, str]:
     environment["PYTHONPATH"] = os.pathsep.join([*path, *([given] if given else [])])
     environment.pop(results.RUN, None)
     return environment
-
-
-def _git(*arguments: str) -> str:
-    """Return what git says.
-
-    Raises:
-        WorktreeError: it is not installed, or fails.
-    """
-    try:
-        # In a session of its own, where Ctrl-C does not stop it from cleaning up.
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, start_new_session=True, check=False)
-    except FileNotFoundError:
-        raise WorktreeError("baseline --from needs git, which is not installed") from None
-    if done.returncode:
-        raise WorktreeError(f"git {arguments[0]}: {done.stderr.strip() or 'failed'} (in {Path.cwd()})")
-    return done.stdout.strip()
 
 
 @contextmanager

@@ -5,7 +5,11 @@ import re
 import pytest
 from lxml import etree
 
+<<<<<<< HEAD
 from testkit.core.text import cut_middle, first_line, one_line, readable, visible
+=======
+from testkit.core.text import cut_middle, readable, visible
+>>>>>>> db
 
 
 @pytest.mark.parametrize(
@@ -71,6 +75,20 @@ def test_cut_twice() -> None:
     """Text that was cut is not cut again by the same limit."""
     cut = cut_middle("x" * 1000, 60)
     assert cut_middle(cut, 60) == cut
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\tb\nc é 書 🎉", "a\tb\nc é 書 🎉"),
+        ("right\u202eto\u2066left", r"right\u202eto\u2066left"),
+        ("zero\u200bwidth \ufeff", r"zero\u200bwidth \ufeff"),
+        ("\x1b[0m\x00\n\ud800 \u2028", "\\x1b[0m\\x00\n\\ud800 \\u2028"),
+    ],
+)
+def test_readable(text: str, shown: str) -> None:
+    """What a browser would act on, or would not show, is spelled; what has a glyph, tabs and line ends stay."""
+    assert readable(text) == shown
 
 
 def test_cut_to_nothing() -> None:

@@ -35,7 +35,6 @@ from testkit.listeners.findings.rules import RULES
 from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.session.aftermath.document import Document
 from testkit.session.aftermath.ending import Ending
-from testkit.session.aftermath.markdown import Summary
 from testkit.session.formats import FORMATS, listening
 from tests.listeners import hostile, tap14
 from tests.projects import ROOT
@@ -251,10 +250,10 @@ class TestHostile:
     def test_documents(self, attacked: Written) -> None:
         """The JSON document has the journal's figures, and the Markdown summary is short enough for GitHub."""
         ending = Ending()
-        summary, out = Summary(ending), io.BytesIO()
+        gathered, out = Gathered(), io.BytesIO()
         with closing(Document(ending)) as document:
             for fact in attacked.journal:
-                for listener in (ending, document, summary):
+                for listener in (ending, document, gathered):
                     listener(fact)
             document.write(out, *ending.status())
         found = json.loads(out.getvalue(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
@@ -262,7 +261,7 @@ class TestHostile:
         names = ("ran", "failures", "errors", "skipped", "expected_failures", "unexpected_successes")
         assert {name: found["totals"][name] for name in names} == {name: getattr(tally, name) for name in names}
         assert len(found["tests"]) == tally.ran
-        text = summary.text(*ending.status())
+        text = summary(gathered, *ending.status())
         assert len(text.encode("utf-8", "backslashreplace")) < 1024 * 1024
         assert f"| {tally.ran} |" in text
 

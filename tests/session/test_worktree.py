@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from testkit.core.repository import RepositoryError
 from testkit.screenshots.review.wholeness import gaps_of
-from testkit.session.worktree import WorktreeError, make_baselines
+from testkit.session.worktree import make_baselines
 from tests.projects import ROOT, clean_environment
 
 TESTS = """
@@ -98,14 +99,14 @@ def test_a_branch_is_compared_with_main_in_two_commands(project, chromium):
 def test_no_such_revision_and_no_repository_are_errors(project, monkeypatch):
     """What is wrong is said, and what mends it; nothing is left behind."""
     monkeypatch.chdir(project.folder)
-    with pytest.raises(WorktreeError, match="not a git repository"):
+    with pytest.raises(RepositoryError, match="not a git repository"):
         make_baselines("main", [], [], print)
     commit(project)
     for revision in ("nowhere", "main:shop", "--upload-pack=x", ""):
-        with pytest.raises(WorktreeError, match=f"^--from {revision}: git knows no such branch, tag or commit here"):
+        with pytest.raises(RepositoryError, match=f"^--from {revision}: git knows no such branch, tag or commit here"):
             make_baselines(revision, [], [], print)
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(WorktreeError, match="needs git"):
+    with pytest.raises(RepositoryError, match="git cannot be run"):
         make_baselines("main", [], [], print)
     monkeypatch.undo()
     assert len(git(project, "worktree", "list").splitlines()) == 1

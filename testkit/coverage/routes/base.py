@@ -8,10 +8,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from testkit.core.errors import OptionError, TestkitError
+from testkit.core.repository import Repository, RepositoryError
 from testkit.coverage.routes import listing
 
 LIMIT = 120
@@ -29,17 +29,11 @@ class Base:
         """
         self.name = commit
         self._folder = folder
-        if commit.startswith("-"):
-            raise OptionError(f"--routes-base {commit}: give a branch, a tag or a commit")
         try:
-            self._root = Path(self._git("rev-parse", "--show-toplevel"))
-            self.commit = self._git("merge-base", commit, "HEAD")
-        except (OSError, subprocess.CalledProcessError) as error:
-            said = getattr(error, "stderr", "") or str(error)
-            raise OptionError(
-                f"--routes-base {commit}: git finds no commit that it has in common with HEAD ({said.strip() or 'none'}); "
-                "a shallow clone lacks it: fetch the whole history (fetch-depth: 0)"
-            ) from error
+            repository = Repository(folder)
+            self._root, self.commit = repository.root, repository.merge_base(commit)
+        except RepositoryError as error:
+            raise OptionError(f"--routes-base {commit}: {error}") from error
 
     def endpoints(self) -> frozenset[str]:
         """Return the endpoints that there were.
@@ -92,10 +86,6 @@ class Base:
             moved = folder / below.relative_to(self._root) if below.is_relative_to(self._root) else below
             found.append(str(moved if moved.exists() else below))  # an environment within the repository stays
         return found
-
-    def _git(self, *arguments: str) -> str:
-        command: Sequence[str] = ["git", "-C", str(self._folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _last_words(error: Exception) -> str:

@@ -102,6 +102,13 @@ def test_a_budget_is_broken_by_one_query_more(budget, spent, words):
     assert budget.broken_by(spent) == words
 
 
+def test_what_an_endpoint_may_make_in_all_is_known(path):
+    """The number of a budget, or the sum of those for each database; nothing for one that has none, or time alone."""
+    path.write_text('[budgets]\n"GET /a/" = 4\n"GET /b/" = { default = 2, other = 3 }\n"GET /c/" = { time_ms = 5 }\n')
+    budgets = read(path)
+    assert [budgets.most_of(f"GET /{name}/") for name in "abcd"] == [4, 5, None, None]
+
+
 def test_time_is_advice():
     """A slow request breaks no budget."""
     budget = Budget(most=4, milliseconds=50)
