@@ -5,11 +5,7 @@ import re
 import pytest
 from lxml import etree
 
-<<<<<<< HEAD
 from testkit.core.text import cut_middle, first_line, one_line, readable, visible
-=======
-from testkit.core.text import cut_middle, readable, visible
->>>>>>> db
 
 
 @pytest.mark.parametrize(

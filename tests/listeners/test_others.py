@@ -36,6 +36,7 @@ from testkit.listeners.xunit import XunitOptions, xunit_listener
 from testkit.session.aftermath.document import Document
 from testkit.session.aftermath.ending import Ending
 from testkit.session.formats import FORMATS, listening
+from testkit.summary import Gathered, summary
 from tests.listeners import hostile, tap14
 from tests.projects import ROOT
 from tests.test_docs import DOCS, codes, prose, rows
