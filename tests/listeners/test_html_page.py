@@ -44,10 +44,13 @@ def browser(chromium, tmp_path_factory):
     driver.quit()
 
 
+STATUS = RunMeasured("status", {"status": 1, "reason": ""})
+
+
 @pytest.fixture(scope="module")
 def facts() -> list[Any]:
-    *told, ended, reports = many(COUNT)
-    return [*told, RunMeasured("budgets", BUDGETS), ended, reports]
+    *told, ended, reports, status = many(COUNT)
+    return [*told, RunMeasured("budgets", BUDGETS), ended, reports, status]
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +273,7 @@ def test_failures_of_one_cause_and_changed_screenshots(browser, tmp_path, monkey
     ]
     reports = RunMeasured("reports", {"screenshots": "reports/screenshots/index.html"})
     ended = RunFinished(BEGAN + 9, 9.0)
-    page = open_page(browser, written([facts[0], *same, *facts[1:], ended, reports], tmp_path / "reports"))
+    page = open_page(browser, written([facts[0], *same, *facts[1:], ended, reports, STATUS], tmp_path / "reports"))
     assert len(page.find_elements("css selector", ".card")) > 5
     one(page, ".cause").click()
     assert one(page, ".cause .number").text == "5"
