@@ -36,15 +36,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share a module's fixture in one worker: most of these are a whole run, which others would repeat."""
-    for item in items:
-        assert isinstance(item, pytest.Function)
-        definitions = item._fixtureinfo.name2fixturedefs.values()
-        if any(found.scope == "module" for found, *_ in definitions):
-            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A real little Django project in a folder of its own."""

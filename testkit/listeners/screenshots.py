@@ -20,7 +20,7 @@ _TO_REVIEW = (State.CHANGED, State.MISSING, State.FAILED)
 _NAMED = 3
 
 
-def counted(section: Mapping[str, Any]) -> int:
+def comparisons_in(section: Mapping[str, Any]) -> int:
     """Return how many comparisons the data of a section tells of."""
     return sum(int(section.get(state, 0)) for state in State)
 
@@ -51,7 +51,7 @@ class ScreenshotsListener:
         """Listen to one run.
 
         Args:
-            publish_measured: is called once, with the section's name and its data, if there was a screenshot.
+            publish_measured: is called once, with the section's name and its data, if there was a screenshot or this is a part.
             reports: is given the path of the page, by its title.
             tests: the ids of the collected tests that need a browser.
             is_whole: whether all tests of the project were asked for.

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -20,6 +19,7 @@ from hashlib import blake2s
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from testkit.core.clock import clock
 from testkit.core.paths import path_below, replacing
 from testkit.screenshots import options
 from testkit.screenshots.errors import ScreenshotError
@@ -111,7 +111,7 @@ def add(result: Result, *, new: bytes = b"", before: bytes = b"", diff: bytes = 
     Raises:
         ScreenshotError: they cannot be written.
     """
-    return _store(result._replace(at=time.time()), new=new, before=before, diff=diff)
+    return _store(result._replace(at=clock.now()), new=new, before=before, diff=diff)
 
 
 def adopt(result: Result, place: Path) -> Result:

@@ -40,12 +40,13 @@ def brought(attachment: str, shard: ShardReports) -> str:
 def join_screenshots(shards: Iterable[ShardReports], kept: Mapping[str, Shard]) -> dict[Shard, int]:
     """Have the shards' screenshots as those of this run, and return how many came from each.
 
-    ``kept`` is the shard that counts of those that ran the same class.
+    ``kept`` is the shard that counts of those that ran the same class. What an earlier run has left in the folder, if
+    this one took none, is passed over.
     """
     came = {}
     for shard in shards:
         place = shard.folder / _SCREENSHOTS
-        found = results.read(place)
+        found = [result for result in results.read(place) if result.at >= shard.started.at]
         came[shard.shard] = len(found)
         for result in found:
             if kept.get(result.test.rpartition(".")[0], shard.shard) == shard.shard:

@@ -256,7 +256,7 @@ class MergedRun(Telling):
 
     def _misses_screenshots(self, told: RunMeasured, shard: ShardReports) -> bool:
         """Return whether ``shard`` took screenshots that did not come with its reports, and say so."""
-        if self._screenshots[shard.shard] or not screenshots.counted(told.data):
+        if self._screenshots[shard.shard] or not screenshots.comparisons_in(told.data):
             return False
         self.notice(
             f"the screenshots of shard {shard.shard} are not reviewed: {shard.folder} has none; keep all of {REPORTS}/"

@@ -235,7 +235,9 @@ def test_what_nothing_would_be_compared_by_is_refused(wrong):
     """A tolerance of all that can differ, or of less than nothing, is an error that names it and what is accepted."""
     (name,) = wrong
     with pytest.raises(ScreenshotError, match=f"^{name} is .*: give a (number from 0 on|part of 1)"):
-        ScreenshotMixin()._rules(**wrong)
+        ScreenshotMixin()._asked(
+            "html", wrong.get("threshold", 0), {key: wrong[key] for key in wrong if key != "threshold"}
+        )
 
 
 def test_what_is_ignored_is_not_painted_over():
