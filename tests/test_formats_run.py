@@ -109,7 +109,7 @@ def test_the_findings_say_where(mixed):
     assert found["import-failed"] == {"path": "shop/tests/test_gone.py", "lines": {"begin": 1}}
     for rule, text in (
         ("test-error", "KeyError"),
-        ("fixture-failed", "def setUpClass"),
+        ("fixture-failed", "no class"),
         ("unexpected-success", "def "),
     ):
         assert found[rule]["path"] == "shop/tests/test_shop.py"

@@ -18,6 +18,7 @@ Tests = Mapping[str, Sequence[Any]]
 """The test cases of a run by id; several may have one id."""
 
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+_FRAME = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
 _LONGEST_REPR = 300
 _INSTALLED = (os.sep + "site-packages" + os.sep, os.sep + "dist-packages" + os.sep)
 
@@ -99,6 +100,8 @@ class Locator:
         doctest = getattr(test, "_dt_test", None)
         if doctest is not None:
             return self._file(doctest.filename or ""), (doctest.lineno or 0) + 1
+        if is_failed_import(test):
+            return self._of_text(str(test._exception))
         name = getattr(test, "_testMethodName", "")
         # The function that a FunctionTestCase stands for; the method; or what was made for this one test.
         found = getattr(test, "_testFunc", None) or getattr(type(test), name, None) or getattr(test, name, None)
@@ -137,6 +140,13 @@ class Locator:
             if name == test_file or not (is_found or any(part in file for part in _INSTALLED)):
                 found = (name, line)
         return found
+
+    def _of_text(self, text: str) -> tuple[str, int]:
+        """Return the last place in ``text``, which has a traceback in it, that is in the folder of the run."""
+        for file, line in reversed(_FRAME.findall(text)):
+            if file.startswith(self._directory) and not any(part in file for part in _INSTALLED):
+                return self._file(file), int(line)
+        return "", 0
 
     def _file(self, name: str) -> str:
         if name not in self._files:

@@ -25,7 +25,7 @@ from testkit.core.events import (
 )
 from testkit.core.text import cut_middle
 from testkit.execution.capture import LIMIT
-from testkit.execution.ids import Locator, class_id, subtest_id, summary_of, test_id
+from testkit.execution.ids import Locator, class_id, is_failed_import, subtest_id, summary_of, test_id
 from testkit.execution.processes import end_child
 from testkit.execution.sql import SqlLog
 
@@ -386,7 +386,10 @@ class Recorder(unittest.TestResult):
 
     def _problem(self, test: Any, err: Any, outcome: Outcome) -> Problem:
         kind, error, traceback = err
-        file, line = self._locator.of_problem(traceback, self._test.file if self._test else "")
+        if is_failed_import(test):
+            file, line = self._locator.of_test(test)  # what was raised is unittest's, and tells of the import as text
+        else:
+            file, line = self._locator.of_problem(traceback, self._test.file if self._test else "")
         return Problem(
             outcome=outcome,
             type=f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins."),

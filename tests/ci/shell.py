@@ -13,7 +13,6 @@ from pathlib import Path
 
 from lxml import etree
 
-from testkit.session.merging import merge_parser
 from tests.projects import ROOT, clean_environment
 
 _KEPT = ("test_accounts.py", "test_models.py", "test_search.py", "test_table.py", "test_text.py")
@@ -40,8 +39,6 @@ def environment(**service: str) -> dict[str, str]:
 
 def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> int:
     """Run ``command`` in ``folder`` to its end and return its status; what it prints is shown if the test fails."""
-    if "--with-html" not in merge_parser()._option_string_actions:
-        command = [*command[:-1], command[-1].replace(" --with-html", "")]
     done = subprocess.run(
         command,
         cwd=folder,

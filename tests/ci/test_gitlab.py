@@ -82,6 +82,7 @@ def test_the_reports_are_what_gitlab_takes(ran):
     sources = [source.text for source in root.iter("source")]
     paths = [Path(source, item.get("filename")) for item in root.iter("class") for source in sources]
     assert ran.folder / "library/models.py" in paths
+    assert "test_broken" in (ran.folder / "reports/index.html").read_text(encoding="utf-8")
     (issue,) = issues_of(ran.folder / reports["codequality"])
     assert issue["check_name"] == "testkit/test-failed"
     assert issue["location"] == {"path": "library/tests/test_broken.py", "lines": {"begin": 6}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,6 +67,9 @@ def test_the_publishers_find_their_files(built):
     assert float(coverage.get("line-rate")) > 0.3
     assert {"accounts", "library"} <= {package.get("name").partition(".")[0] for package in coverage.iter("package")}
     assert sarif_of(built / "reports/testkit.sarif")["results"] == []
+    page = re.search(r"reportDir: '(.+)',\s+reportFiles: '(.+)'", TEXT)
+    assert page is not None
+    assert "</html>" in (built / page[1] / page[2]).read_text(encoding="utf-8")
     assert (built / ".testkit/durations.json").is_file()
 
 

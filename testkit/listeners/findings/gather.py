@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -30,7 +29,6 @@ LONGEST_TEXT = 3_000
 MOST_TEXTS = 5_000  # findings whose traceback is kept
 
 _RANKS = {rule: rank for rank, rule in enumerate(RULES)}
-_FRAME = re.compile(r'^  File "(.+)", line (\d+)', re.MULTILINE)
 _OUR_TYPES = ("unittest.", "testkit.")
 """How those types begin that are no exception's, and say no more than the message."""
 _Told = TestFinished | SubTestFinished | FixtureFinished
@@ -155,16 +153,8 @@ class Findings:
         if rule == "import-failed":
             # Where unittest has wrapped it, the last line says what it was.
             message = said.text.rstrip().rpartition("\n")[2] or message
-            file, line = self._place_of_import(fact.id, said.text)
+            file = file or self._sources.module(fact.id)
         self._add(rule, subject, f"{subject}: {message}", file, line, text=said.text)
-
-    def _place_of_import(self, module: str, traceback: str) -> tuple[str, int]:
-        """Return the last line of the project in ``traceback``, or else the module itself."""
-        directory = f"{self.run.directory}/"
-        for file, line in reversed(_FRAME.findall(traceback)):
-            if self.run.directory and file.startswith(directory) and "/site-packages/" not in file:
-                return file.removeprefix(directory), int(line)
-        return self._sources.module(module), 0
 
     def _add(
         self, rule: str, subject: str, message: str, file: str, line: int, *, text: str = "", about: str = ""
