@@ -24,9 +24,6 @@ _MARKER = "max_num_queries"
 _SCREENSHOTS = frozenset({"screenshot", "responsive_screenshot"})
 _REFUSED = "testkit_refused"
 _STATE: pytest.StashKey[State] = pytest.StashKey()
-_NEEDS_DJANGO = (
-    "{} needs Django with its settings: install pytest-django and name them, by --ds=MODULE or DJANGO_SETTINGS_MODULE"
-)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -259,6 +256,7 @@ def responsive_screenshot(request: pytest.FixtureRequest, _screenshot_browser: s
 
 
 def _need_django(what: str) -> None:
-    django_conf = sys.modules.get("django.conf")
-    if django_conf is None or not django_conf.settings.configured:
-        pytest.fail(_NEEDS_DJANGO.format(what), pytrace=False)
+    from testkit.pytest_plugin.command_line import NEEDS_DJANGO, is_django_set_up
+
+    if not is_django_set_up():
+        pytest.fail(NEEDS_DJANGO.format(what), pytrace=False)

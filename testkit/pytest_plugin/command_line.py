@@ -86,7 +86,7 @@ def is_asked_for(config: pytest.Config) -> bool:
 
     That is a flag, a key or a variable of ours, or a Django project, whose settings may have more to say.
     """
-    if _is_django_set_up() or any(_typed(config)) or any(_in_configuration(config)):
+    if is_django_set_up() or any(_typed(config)) or any(_in_configuration(config)):
         return True
     return any(f"TESTKIT_{flag.option.upper()}" in os.environ for flag in FLAGS)
 
@@ -104,7 +104,7 @@ def resolve(config: pytest.Config) -> Options:
     file = config.inipath.name if config.inipath else "pytest's configuration"
     configuration = Source(file, dict(_in_configuration(config)), _key_of)
     settings: Any = None
-    if _is_django_set_up():
+    if is_django_set_up():
         settings = sys.modules["django.conf"].settings
     try:
         return resolve_options(dict(_typed(config)), settings, host=[configuration], spell=flag_of)
@@ -140,6 +140,12 @@ def _in_configuration(config: pytest.Config) -> Iterator[tuple[str, object]]:
             yield flag.option, value
 
 
-def _is_django_set_up() -> bool:
+NEEDS_DJANGO = (
+    "{} needs Django with its settings: install pytest-django and name them, by --ds=MODULE or DJANGO_SETTINGS_MODULE"
+)
+
+
+def is_django_set_up() -> bool:
+    """Return whether there are settings."""
     django_conf = sys.modules.get("django.conf")
     return django_conf is not None and bool(django_conf.settings.configured)

@@ -14,12 +14,14 @@ import pytest
 from testkit.core.clock import clock
 from testkit.core.errors import ExitStatus, TestkitError
 from testkit.core.events import Fact, RunMeasured, TestFinished, WorkerStarted
+from testkit.coverage.routes.options import RouteOptions
 from testkit.execution.interrupts import Interrupted
 from testkit.pytest_plugin import command_line
 from testkit.pytest_plugin.annotate import COLLECTED
 from testkit.pytest_plugin.facts import Translator
 from testkit.pytest_plugin.ids import Name, in_browser, name_of
 from testkit.pytest_plugin.state import State
+from testkit.queries.options import QueryOptions
 from testkit.selection.shards import ShardOptions
 from testkit.session.host import Host
 from testkit.session.options import RunOptions
@@ -71,6 +73,15 @@ class Run:
         if fact is not None:
             self._collected.setdefault(fact.id, fact)
 
+    def _need_django(self) -> None:
+        options = self._state.options
+        wanted = {"query_budgets": options[QueryOptions].has_budgets, "with_routes": options[RouteOptions].has_routes}
+        for name, is_wanted in wanted.items():
+            if is_wanted and not command_line.is_django_set_up():
+                raise pytest.UsageError(
+                    command_line.NEEDS_DJANGO.format(f"{name} (from {options.settings[name].origin})")
+                )
+
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, Any, Any]:
         if not self._config.pluginmanager.has_plugin("dsession"):  # else pytest-xdist's workers collect
@@ -102,6 +113,7 @@ class Run:
         ids = (*(name.id for name in names), *self._collected)
         if not self._state.is_whole:
             self._run.leaves_tests_out()
+        self._need_django()
         try:
             self._run.begin(ids, in_browser=in_browser)
         except TestkitError as error:

@@ -55,6 +55,9 @@ def test_what_is_missing_is_told_when_django_is_asked_for(tmp_path):
     result = run_pytest(plain, "-p", "no:django", "--testkit-xunit-flavour=odd")
     assert result.returncode == 4
     assert "--testkit-xunit-flavour is 'odd': give one of default, strict, classic" in result.stderr
+    result = run_pytest(plain, "-p", "no:django", "--testkit-query-budgets=record")
+    assert result.returncode == 4
+    assert "query_budgets (from --testkit-query-budgets) needs Django with its settings" in result.stderr
     shard = ("-p", "no:django", "-n2", "--testkit-shard=auto")
     result = run_pytest(plain, *shard, CI_NODE_TOTAL="2", CI_NODE_INDEX="9")
     assert result.returncode == 4
