@@ -34,6 +34,8 @@ FLAGS = (
     Flag("xunit", "with_xunit", "Write testkit's xunit (JUnit XML) file."),
     Flag("xunit-file", "xunit_file", "Where the xunit file goes. Default: reports/xunit.xml.", "FILE"),
     Flag("xunit-flavour", "xunit_flavour", "What is in it.", "default|strict|classic"),
+    Flag("html", "with_html", "Write the report page, one HTML file."),
+    Flag("html-file", "html_file", "Where the report page goes. Default: reports/index.html.", "FILE"),
     Flag("jsonl", "with_jsonl", "Write all facts of the run as JSON lines."),
     Flag("jsonl-file", "jsonl_file", "Where they go. Default: reports/facts.jsonl.", "FILE"),
     Flag("tap", "with_tap", "Write a TAP file."),
@@ -44,8 +46,6 @@ FLAGS = (
     Flag(
         "codequality-file", "codequality_file", "Where it goes. Default: reports/gl-code-quality-report.json.", "FILE"
     ),
-    Flag("html", "with_html", "Write the report page, one HTML file."),
-    Flag("html-file", "html_file", "Where the report page goes. Default: reports/index.html.", "FILE"),
     Flag("history", "with_history", "Remember outcomes and durations, for `python -m testkit flaky` and `trends`."),
     Flag("journal", "pytest_journal", "Keep a journal in reports/journal, for `python -m testkit report` and `merge`."),
     Flag("github", "github", "Tell GitHub Actions of failures, and write the summary.", "auto|on|off"),

@@ -37,7 +37,7 @@ def test_a_project_that_does_not_use_it_loads_next_to_nothing(tmp_path):
     )
     result = run_pytest(plain, "-p", "no:django", "-s")
     assert result.returncode == 0
-    loaded = "loaded: testkit testkit.pytest_plugin testkit.pytest_plugin.command_line\n"
+    loaded = "loaded: testkit testkit.core testkit.core.lazy testkit.pytest_plugin testkit.pytest_plugin.command_line\n"
     assert loaded in result.stdout
     told = [line for line in result.stdout.splitlines() if "testkit" in line and not line.startswith("plugins:")]
     assert told == [loaded.strip()]
