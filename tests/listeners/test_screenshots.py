@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from testkit.core.events import Outcome, RunFinished, TestFinished
+from testkit.core.events import Outcome, RunFinished, RunMeasured, TestFinished
 from testkit.listeners.screenshots import ScreenshotsListener
 from testkit.screenshots.review.wholeness import UNKNOWN, gaps_of
 from tests.screenshots.reviewed import begin, png
@@ -101,3 +101,33 @@ def test_what_an_earlier_attempt_wrote_is_told_as_new(run):
     listen([first, last, END], lambda section, data: told.update(data))
     assert {name: told[name] for name in ("new", "passed", "changed")} == {"new": 2, "passed": 1, "changed": 0}
     assert "The new ones are baselines now" in told["text"]
+
+
+def test_a_shard_tells_what_the_merge_has_to_know(run):
+    """Its tests with screenshots, and why it may not have asked for all; for the merge a shard's own gap is none."""
+    told = []
+    run.add("home", "320", before=png(), new=png())
+    facts = [finished(id) for id in TESTS] + [END]
+    listen(facts, lambda *section: told.append(section), is_part=True, limited="--breakpoints")
+    ((section, data),) = told
+    assert section == "screenshots"
+    assert (data["tests"], data["gaps"]) == (list(TESTS), ["it had breakpoints of its own, by --breakpoints"])
+    assert gaps_of(run.results) == [*data["gaps"], "it was a shard: ask after the merge of all"]
+    part = RunMeasured(section, {"tests": list(TESTS), "gaps": []})
+    listen([finished(TESTS[0]), part, finished(TESTS[1]), part, END], parts=2)
+    assert gaps_of(run.results) == []
+    listen(
+        [finished(TESTS[0]), RunMeasured(section, {"tests": [*TESTS, "app.T.test_c"], "gaps": ["odd"]}), END], parts=2
+    )
+    assert gaps_of(run.results) == [
+        "odd",
+        "1 of 2 shards ran without --with-needle, or came without their screenshots",
+        "tests with screenshots were skipped or did not pass: app.T.test_b, app.T.test_c",
+    ]
+
+
+def test_a_shard_without_screenshots_tells_that(run):
+    """Else the merge would take it for one that came without them; nothing is written for people to read."""
+    told = []
+    assert listen([END], lambda *section: told.append(section), is_part=True) == {}
+    assert told == [("screenshots", {"tests": list(TESTS), "gaps": []})]

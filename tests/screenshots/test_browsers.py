@@ -22,6 +22,7 @@ from testkit.screenshots.browsers import service as services
 from testkit.screenshots.browsers.service import Service
 from testkit.screenshots.capture import capture, set_viewport
 from testkit.screenshots.errors import ScreenshotError
+from testkit.screenshots.needle import driver as drivers
 from testkit.screenshots.pageerrors import collect
 from testkit.screenshots.settle import freeze, settle
 from testkit.screenshots.viewports import Breakpoint
@@ -370,12 +371,14 @@ def grid(settings: browsers.Settings) -> Iterator[str]:
 
 
 def test_a_remote_browser_does_all_that_one_of_this_machine_does(
-    grid: str, settings: browsers.Settings, web: Web
+    grid: str, web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the address of a server: exact viewports, whole pages, a stopped clock, a fresh context; its session is ended."""
-    driver = browsers.start(settings._replace(url=grid, driver=""), Named)
+    """By the option with a server's address: exact viewports, whole pages, a stopped clock, a fresh context; its session is ended."""
+    monkeypatch.setenv("TESTKIT_WEBDRIVER_URL", grid)
+    driver = drivers.shared("chromium")
     try:
-        assert isinstance(driver, Named)
+        assert isinstance(driver, drivers.NeedleWebDriverMixin)
+        assert getattr(driver, "service", None) is None
         assert browsers.name_of(driver) == "chromium"
         freeze(driver, at="1970-01-01")
         driver.get(web.page("<body style='margin:0'><p style='height:2000px'><script>document.cookie = 'a=1'</script>"))
@@ -389,10 +392,6 @@ def test_a_remote_browser_does_all_that_one_of_this_machine_does(
     finally:
         browsers.discard(driver)
     assert driver.session_id is None or browsers.is_dead(death_of(driver))
-
-
-class Named:
-    """What a test case adds to a driver."""
 
 
 def death_of(driver: WebDriver) -> BaseException:
