@@ -15,7 +15,7 @@ from lxml import etree
 
 from tests.projects import ROOT, clean_environment
 
-_KEPT = ("test_accounts.py", "test_models.py", "test_search.py", "test_table.py", "test_text.py")
+_KEPT = ("test_models.py", "test_search.py", "test_table.py", "test_text.py")
 _INSTALLING = "python -m pip install "
 
 

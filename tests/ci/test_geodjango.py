@@ -58,7 +58,7 @@ def check_reports(project: Path) -> None:
 
 def test_the_gitlab_job(project, postgis):
     """The script passes on an empty server, and its reports are what the file names."""
-    pipeline = gitlab.read(project / ".gitlab-ci.yml")
+    pipeline = gitlab.read(GEODJANGO / ".gitlab-ci.yml")
     assert pipeline.job("test", project, environment(GITLAB_CI="true", **postgis)) == 0
     check_reports(project)
     assert issues_of(project / pipeline.text["test"]["artifacts"]["reports"]["codequality"]) == []
@@ -79,7 +79,7 @@ def test_the_github_job(project, postgis):
     steps = workflow["jobs"]["test"]["steps"]
     for step in steps:
         line = step.get("run", "")
-        if line and "apt-get" not in line and not installs(line, project):
+        if line and "apt-get" not in line and not installs(line, GEODJANGO):
             assert run(["bash", "-eo", "pipefail", "-c", line], project, environment(**postgis)) == 0
     check_reports(project)
     (sarif,) = [step["with"]["sarif_file"] for step in steps if "upload-sarif" in step.get("uses", "")]
