@@ -619,6 +619,15 @@ class TestOutput:
             "no newline\n[[ATTACHMENT|/shots/a.png]]\n[[ATTACHMENT|/srv/project/reports/b.png]]\n"
         )
 
+    def test_attachments_on_gitlab(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+        """GitLab gets the paths of what lies in the project from there."""
+        monkeypatch.setenv("GITLAB_CI", "true")
+        monkeypatch.setenv("CI_PROJECT_DIR", "/srv")
+        root = write([passed(attachments=("/shots/a.png", "reports/b.png"))])
+        assert case(root).findtext("system-out") == (
+            "[[ATTACHMENT|/shots/a.png]]\n[[ATTACHMENT|project/reports/b.png]]\n"
+        )
+
     def test_invisible_characters(self, write: Write) -> None:
         """What XML cannot hold is shown as an escape wherever it stands, and nothing else is changed."""
         problem = FAILED._replace(message=NASTY, traceback=NASTY, type=NASTY)

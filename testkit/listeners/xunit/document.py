@@ -325,13 +325,20 @@ class Xunit:
     def _add_output(self, parent: Element, stdout: str, stderr: str, attachments: Sequence[str] = ()) -> None:
         if attachments:
             # The form that Jenkins' junit-attachments plugin and GitLab look for, each alone on its line.
-            folder = self._run.directory or os.getcwd()
-            marks = [f"[[ATTACHMENT|{os.path.join(folder, path)}]]\n" for path in attachments]
+            marks = [f"[[ATTACHMENT|{self._place(path)}]]\n" for path in attachments]
             stdout = "".join([stdout, "" if stdout.endswith("\n") or not stdout else "\n", *marks])
         if stdout:
             self._add(parent, "system-out", stdout)
         if stderr:
             self._add(parent, "system-err", stderr)
+
+    def _place(self, attachment: str) -> str:
+        """Return the absolute path of ``attachment``; on GitLab that from the project, as it asks for."""
+        path = os.path.join(self._run.directory or os.getcwd(), attachment)
+        project = os.environ.get("CI_PROJECT_DIR", "")
+        if os.environ.get("GITLAB_CI") and path.startswith(f"{project}/"):
+            return os.path.relpath(path, project)
+        return path
 
 
 def _flat(measures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
