@@ -141,6 +141,7 @@ _OWN_VARIABLES = (
     "FORCE_COLOR",
     "DATABASE_URL",
     "GITHUB_",
+    "GITLAB_",
     "CI_",
     "CHANGE_",
 )
