@@ -2,6 +2,8 @@
 
 PYTHON ?= $(firstword $(shell command -v python3.11 2>/dev/null) python3)
 WITHOUT ?=
+# One more than there are cores, as tests wait for servers and browsers a third of their time.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 BIN := .venv/bin
 
 export PYTHON
@@ -17,6 +19,7 @@ help: ## Show this list
 	@echo
 	@echo '  PYTHON=python3.12       the interpreter of a new .venv (make clean first if there is one)'
 	@echo '  WITHOUT="mariadb ..."   leave out tests that need chromium, junit-schema, postgresql or mariadb'
+	@echo '  WORKERS=N               how many processes run the tests of make test (one more than there are cores)'
 	@echo '  ARGS="..."              further arguments for pytest in make test'
 
 demo: ## Run the sample project's tests on SQLite, with xunit and coverage reports
@@ -26,7 +29,7 @@ demo: ## Run the sample project's tests on SQLite, with xunit and coverage repor
 # Most modules have a run that all of their tests read: a file's tests are made by one worker, so that no other repeats it.
 # Groups of xdist, which would part the other tests, have no effect with pytest 9.2 and xdist 3.8.
 test: test-env ## Run the whole suite (PostgreSQL, MariaDB and Chromium come from apt if absent)
-	$(BIN)/python -m pytest tests -n 2 --dist loadfile $(addprefix --without=,$(WITHOUT)) $(ARGS)
+	$(BIN)/python -m pytest tests -n $(WORKERS) --dist loadfile $(addprefix --without=,$(WITHOUT)) $(ARGS)
 
 test-env: ## Prepare all that make test needs, and run nothing
 	@tools/venv.sh base test needle
