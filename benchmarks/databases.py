@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import parse_qs, quote, urlsplit
 
 from overhead import MANAGE, RUNNERS
 from runs import ROOT, Cost, cost_of, median, table
@@ -149,8 +150,15 @@ def database(name: str, folder: Path) -> Iterator[tuple[dict[str, str], Callable
                     if made.startswith(f"test_{own}"):
                         servers.execute(server, f"DROP DATABASE IF EXISTS {made}{force}")
 
-            yield {"DATABASE_URL": url}, forget_all
+            yield {"DATABASE_URL": _with_socket_as_host(url)}, forget_all
             forget_all()
+
+
+def _with_socket_as_host(url: str) -> str:
+    """Return ``url`` in the form that Django's clones by mysqldump need, too."""
+    split = urlsplit(url)
+    socket = parse_qs(split.query).get("unix_socket")
+    return f"{split.scheme}://{split.username}@{quote(socket[0], safe='')}{split.path}" if socket else url
 
 
 @contextmanager
