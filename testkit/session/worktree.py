@@ -115,6 +115,7 @@ def _environment(top: Path, tree: Path, baselines: Path) -> dict[str, str]:
     environment = {**os.environ, "TESTKIT_BASELINES": str(baselines)}
     environment["PYTHONPATH"] = os.pathsep.join([*path, *([given] if given else [])])
     environment.pop(results.RUN, None)
+    environment.pop("GITHUB_ACTIONS", None)  # what the service is told is of the run of this tree
     return environment
 
 
