@@ -52,7 +52,8 @@ class Results:
 
     def __call__(self, fact: Fact) -> None:
         if isinstance(fact, TestFinished):
-            _add(self.tests, fact.id, self._attempts.of_test(fact))
+            attempts, _ = self._attempts.of_test(fact)
+            _add(self.tests, fact.id, attempts)
         elif isinstance(fact, FixtureFinished):
             _add(self.fixtures, fixture_name(fact), self._attempts.of_fixture(fact))
         elif isinstance(fact, RunFinished):

@@ -72,7 +72,6 @@ class Gathered:
         self.screenshots: dict[str, Mapping[str, int]] = {}
         """Tests with screenshots that are not as they should be, and how many of each kind."""
         self._slowest: list[tuple[float, str]] = []
-        self._subtests: dict[str, list[SubTestFinished]] = {}  # bad ones by test, until that ends
         self._attempts = Attempts()
 
     def __call__(self, fact: Fact) -> None:
@@ -80,9 +79,9 @@ class Gathered:
             case TestFinished():
                 self._take_test(fact)
             case TestStarted():
-                self._subtests.pop(fact.id, None)
+                self._attempts.hear(fact)
             case SubTestFinished() if fact.outcome.is_bad:
-                self._subtests.setdefault(fact.test, []).append(fact)
+                self._attempts.hear(fact)
             case FixtureFinished() if self._attempts.of_fixture(fact):
                 self._take_fixture(fact)
             case RunMeasured():
@@ -115,8 +114,7 @@ class Gathered:
         return None if told is None else (int(told["status"]), str(told["reason"]))
 
     def _take_test(self, fact: TestFinished) -> None:
-        subtests = self._subtests.pop(fact.id, [])
-        attempts = self._attempts.of_test(fact, subtests)
+        attempts, subtests = self._attempts.of_test(fact)
         if not attempts:
             return
         bad = next((attempt for attempt in attempts[:-1] if attempt.outcome.is_bad), None)

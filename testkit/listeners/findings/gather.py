@@ -61,7 +61,6 @@ class Findings:
         self._prefix = ""
         self._sources = Sources()
         self._files: dict[str, str] = {}  # of classes
-        self._subtests: dict[str, list[SubTestFinished]] = {}  # bad ones by test, until that ends
         self._attempts = Attempts()
         self._repeated: Counter[str] = Counter()
 
@@ -73,9 +72,9 @@ class Findings:
             case TestFinished():
                 self._take_test(fact)
             case TestStarted():
-                self._subtests.pop(fact.id, None)
+                self._attempts.hear(fact)
             case SubTestFinished() if fact.outcome.is_bad:
-                self._subtests.setdefault(fact.test, []).append(fact)
+                self._attempts.hear(fact)
             case FixtureFinished() if self._attempts.of_fixture(fact) and fact.outcome.is_bad:
                 self._add_told("fixture-failed", f"{fact.id} ({fact.phase})", fact, verdict(fact))
             case RunMeasured():
@@ -91,8 +90,7 @@ class Findings:
         if fact.class_id not in self._files:
             self._files[fact.class_id] = fact.file
             self._sources.learn(fact.class_id, fact.file)
-        subtests = self._subtests.pop(fact.id, [])
-        attempts = self._attempts.of_test(fact, subtests)
+        attempts, subtests = self._attempts.of_test(fact)
         if attempts:
             self._take_outcome(fact, subtests)
             self._add_leaks(attempts)
@@ -113,8 +111,8 @@ class Findings:
 
     def _finish(self, end: RunFinished) -> None:
         for attempts in self._attempts.unfinished():
-            self._take_outcome(attempts[-1], self._subtests.pop(attempts[-1].id, []))
-        for subtests in self._subtests.values():  # of tests that never ended
+            self._take_outcome(attempts[-1], self._attempts.take_subtests(attempts[-1].id))
+        for subtests in self._attempts.subtests_left():  # of tests that never ended
             for subtest in subtests:
                 self._add_told(_rule_of(subtest), subtest.id, subtest, verdict(subtest))
         for id in end.lost:

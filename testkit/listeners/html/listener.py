@@ -56,7 +56,6 @@ class ReportPage:
         self.seeds: dict[int | str, None] = {}
         self._details = Details(self.bad_texts, self.good_texts)
         self._attempts = Attempts()
-        self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
         self._blocked: dict[str, FixtureFinished] = {}  # set-ups that account for the tests below them, by id
         self._has_ended = False
         self._sources: list[dict[str, Any]] | None = None
@@ -71,11 +70,8 @@ class ReportPage:
         match fact:
             case TestFinished():
                 self._take_test(fact)
-            case TestStarted():
-                if self._subtests:  # of an attempt that never ended
-                    self._subtests.pop(fact.id, None)
-            case SubTestFinished():
-                self._subtests.setdefault(fact.test, []).append(fact)
+            case TestStarted() | SubTestFinished():
+                self._attempts.hear(fact)
             case FixtureFinished():
                 self._take_fixture(fact)
             case RunMeasured():
@@ -90,8 +86,7 @@ class ReportPage:
 
     def _take_test(self, fact: TestFinished) -> None:
         self.timeline.add(fact)
-        subtests = self._subtests.pop(fact.id, []) if self._subtests else []
-        attempts = self._attempts.of_test(fact, subtests)
+        attempts, subtests = self._attempts.of_test(fact)
         if attempts:
             self._add_test(attempts, subtests)
 

@@ -41,7 +41,6 @@ class Tap:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._body = SpooledTemporaryFile(_IN_MEMORY, dir=str(self._path.parent))  # noqa: SIM115  # see close()
         self._points = 0
-        self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
         self._attempts = Attempts()
         self._ended = False
 
@@ -56,10 +55,8 @@ class Tap:
         match fact:
             case TestFinished():
                 self._take_test(fact)
-            case TestStarted():
-                self._subtests.pop(fact.id, None)
-            case SubTestFinished():
-                self._subtests.setdefault(fact.test, []).append(fact)
+            case TestStarted() | SubTestFinished():
+                self._attempts.hear(fact)
             case FixtureFinished():
                 attempts, said = self._attempts.of_fixture(fact), verdict(fact)
                 if attempts and said is not None:
@@ -73,8 +70,7 @@ class Tap:
         self._body.close()
 
     def _take_test(self, fact: TestFinished) -> None:
-        subtests = self._subtests.pop(fact.id, [])
-        attempts = self._attempts.of_test(fact, subtests)
+        attempts, subtests = self._attempts.of_test(fact)
         if attempts:
             self._add_test(attempts, subtests)
 
@@ -106,8 +102,8 @@ class Tap:
     def _finish(self, fact: RunFinished) -> None:
         """Write what was never told to its end, and put the file together."""
         for attempts in self._attempts.unfinished():
-            self._add_test(attempts, self._subtests.pop(attempts[-1].id, []))
-        for subtests in self._subtests.values():  # of tests that never ended
+            self._add_test(attempts, self._attempts.take_subtests(attempts[-1].id))
+        for subtests in self._attempts.subtests_left():  # of tests that never ended
             for subtest in subtests:
                 said = verdict(subtest)
                 self._add(subtest.id, said, _told([subtest], said))

@@ -64,7 +64,6 @@ class XunitClassic:
         self._info_class: Any = _TestInfo
         self._report: Any = _XMLTestResult._report_testsuite
         self._cases: dict[str, list[Any]] = {}  # by class
-        self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
         self._attempts = Attempts()
         self._ended = False
 
@@ -79,10 +78,8 @@ class XunitClassic:
         match fact:
             case TestFinished():
                 self._take_test(fact)
-            case TestStarted():
-                self._subtests.pop(fact.id, None)
-            case SubTestFinished():
-                self._subtests.setdefault(fact.test, []).append(fact)
+            case TestStarted() | SubTestFinished():
+                self._attempts.hear(fact)
             case FixtureFinished():
                 attempts, said = self._attempts.of_fixture(fact), verdict(fact)
                 if attempts and said is not None:
@@ -91,8 +88,8 @@ class XunitClassic:
                 self._finish(fact)
 
     def _take_test(self, fact: TestFinished) -> None:
-        subtests = self._subtests.pop(fact.id, [])
-        if not self._attempts.of_test(fact, subtests):
+        attempts, subtests = self._attempts.of_test(fact)
+        if not attempts:
             return
         self._add_subtests(subtests)
         told = fact.subtests_failed and any(subtest.outcome.is_bad for subtest in subtests)
@@ -146,7 +143,7 @@ class XunitClassic:
         self._ended = True
         for attempts in self._attempts.unfinished():
             self._add_test(attempts[-1])
-        for subtests in self._subtests.values():
+        for subtests in self._attempts.subtests_left():
             self._add_subtests(subtests)
         untold = ((fact.not_run, not_run(fact.interrupted, fact.stopped)), (fact.lost, LOST))
         for ids, said in untold:

@@ -63,7 +63,6 @@ class Xunit:
         self._totals = dict.fromkeys(COUNTS, 0)
         self._open: dict[str, Suite] = {}  # by worker
         self._module_set_up: dict[str, FixtureFinished] = {}  # by worker, until its first suite opens
-        self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
         self._attempts = Attempts()
 
     def __call__(self, fact: Fact) -> None:
@@ -84,11 +83,8 @@ class Xunit:
         match fact:
             case TestFinished():
                 self._take_test(fact)
-            case TestStarted():
-                if self._subtests:  # of an attempt that never ended
-                    self._subtests.pop(fact.id, None)
-            case SubTestFinished():
-                self._subtests.setdefault(fact.test, []).append(fact)
+            case TestStarted() | SubTestFinished():
+                self._attempts.hear(fact)
             case FixtureFinished():
                 self._take_fixture(fact)
             case RunStarted():
@@ -97,8 +93,7 @@ class Xunit:
                 self._finish(fact)
 
     def _take_test(self, fact: TestFinished) -> None:
-        subtests = self._subtests.pop(fact.id, []) if self._subtests else []
-        attempts = self._attempts.of_test(fact, subtests)
+        attempts, subtests = self._attempts.of_test(fact)
         if attempts:
             self._write_test(attempts)
             self._write_subtests(subtests)
@@ -119,7 +114,7 @@ class Xunit:
         """Write what was never told to its end, and put the file together."""
         for attempts in self._attempts.unfinished():
             self._write_test(attempts)
-        for subtests in self._subtests.values():
+        for subtests in self._attempts.subtests_left():
             self._write_subtests(subtests)
         self._write_untold(fact.not_run, not_run(fact.interrupted, fact.stopped), fact.at)
         self._write_untold(fact.lost, LOST, fact.at)

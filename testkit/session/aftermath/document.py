@@ -50,7 +50,6 @@ class Document:
         self._tests = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # see close()
         self._outcomes: Counter[Outcome] = Counter()
         self._attempts = Attempts()
-        self._subtests: dict[str, list[SubTestFinished]] = {}  # by test, until that ends
         self._fixtures: list[dict[str, Any]] = []
         self._workers_lost: list[dict[str, Any]] = []
         self._measured: dict[str, Any] = {}
@@ -59,10 +58,8 @@ class Document:
         match fact:
             case TestFinished():
                 self._take_test(fact)
-            case TestStarted():
-                self._subtests.pop(fact.id, None)
-            case SubTestFinished():
-                self._subtests.setdefault(fact.test, []).append(fact)
+            case TestStarted() | SubTestFinished():
+                self._attempts.hear(fact)
             case FixtureFinished() if self._attempts.of_fixture(fact) and fact.outcome is not Outcome.PASSED:
                 self._fixtures.append(_record(fact, _OF_FIXTURE, ("reason", *_PRINTED)))
             case WorkerLost():
@@ -76,8 +73,7 @@ class Document:
                     self._write_test(attempts, [])
 
     def _take_test(self, fact: TestFinished) -> None:
-        subtests = self._subtests.pop(fact.id, [])
-        attempts = self._attempts.of_test(fact, subtests)
+        attempts, subtests = self._attempts.of_test(fact)
         if attempts:
             self._write_test(attempts, subtests)
 
