@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from testkit.core.events import Fact
 
 Listener = Callable[[Fact], None]
 """Anything that takes one fact. What it returns is not looked at."""
+PublishMeasured = Callable[[str, Mapping[str, Any]], None]
+"""Publishes what a listener measured about the run: a section's name and its plain data."""
 
 
 class ListenerFailure(NamedTuple):

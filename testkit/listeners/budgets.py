@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from testkit.core.bus import PublishMeasured
 from testkit.core.events import Fact, RunFinished, RunMeasured, TestFinished
 from testkit.core.tally import Tally
 from testkit.queries.budgets import file
@@ -13,7 +14,6 @@ from testkit.queries.budgets.report import describe_standing, standing_of
 from testkit.queries.options import QueryOptions
 
 SECTION = "budgets"
-PublishMeasured = Callable[[str, Mapping[str, Any]], None]
 
 
 class BudgetsListener:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from testkit.core.bus import PublishMeasured
 from testkit.core.events import Fact, RunFinished, TestFinished
 from testkit.core.text import visible
 
 MOST_SHOWN = 50
 """How many tests are named on the console; the journal has all of them."""
-
-PublishMeasured = Callable[[str, Mapping[str, Any]], None]
 
 
 class LeaksListener:

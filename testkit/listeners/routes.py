@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from testkit.core.bus import PublishMeasured
 from testkit.core.errors import TestkitError
 from testkit.core.events import Fact, FixtureFinished, RunFinished, RunMeasured, TestFinished
 from testkit.core.tally import Tally
@@ -16,7 +17,6 @@ from testkit.coverage.routes.standing import Asked, endpoints_of, others, standi
 from testkit.endpoints.routes import Route
 
 SECTION = "routes"
-PublishMeasured = Callable[[str, Mapping[str, Any]], None]
 
 
 class RoutesListener:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from typing import Any
 
+from testkit.core.bus import PublishMeasured
 from testkit.core.events import Fact, Outcome, RunFinished, RunMeasured, TestFinished
 from testkit.screenshots import results
 from testkit.screenshots.options import from_base
@@ -14,7 +15,6 @@ from testkit.screenshots.review.page import write_page
 from testkit.screenshots.review.wholeness import conclude
 
 SECTION = MEASURE = "screenshots"
-PublishMeasured = Callable[[str, Mapping[str, Any]], None]
 
 _TO_REVIEW = (State.CHANGED, State.MISSING, State.FAILED)
 _NAMED = 3

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from testkit.core.bus import Listener
+from testkit.core.bus import Listener, PublishMeasured
 from testkit.core.errors import OptionError
 from testkit.core.options import Options
 from testkit.core.tally import Tally
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from testkit.coverage.routes.base import Base
     from testkit.listeners.budgets import BudgetsListener
     from testkit.listeners.routes import RoutesListener
-
-Measured = Callable[[str, Mapping[str, Any]], None]
 
 
 class Gates:
@@ -39,7 +37,7 @@ class Gates:
         self._base = self._base_of_routes()
 
     def listeners(
-        self, measured: Measured, reports: MutableMapping[str, str], *, is_whole: bool, is_part: bool
+        self, measured: PublishMeasured, reports: MutableMapping[str, str], *, is_whole: bool, is_part: bool
     ) -> Iterator[Listener]:
         """Yield what is to listen.
 
@@ -64,7 +62,7 @@ class Gates:
         problems = [listener.problem for listener in (self._budgets, self._routes) if listener is not None]
         return "; ".join(filter(None, problems))
 
-    def _budgets_listener(self, measured: Measured, *, is_whole: bool, is_part: bool) -> BudgetsListener:
+    def _budgets_listener(self, measured: PublishMeasured, *, is_whole: bool, is_part: bool) -> BudgetsListener:
         from testkit.endpoints.routes import all_paths
         from testkit.listeners.budgets import BudgetsListener
 
@@ -78,7 +76,7 @@ class Gates:
             parts=self._host.parts,
         )
 
-    def _routes_listener(self, measured: Measured, *, is_whole: bool, is_part: bool) -> RoutesListener:
+    def _routes_listener(self, measured: PublishMeasured, *, is_whole: bool, is_part: bool) -> RoutesListener:
         from testkit.endpoints.routes import all_routes
         from testkit.listeners.routes import RoutesListener
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from testkit.core import journal
-from testkit.core.bus import Bus, Listener
+from testkit.core.bus import Bus, Listener, PublishMeasured
 from testkit.core.errors import OptionError
 from testkit.core.events import Fact, WorkerLost
 from testkit.core.options import Options
@@ -25,7 +25,7 @@ from testkit.screenshots.options import ScreenshotOptions
 from testkit.selection import durations
 from testkit.selection.durations import Durations
 from testkit.session import formats
-from testkit.session.gates import Gates, Measured
+from testkit.session.gates import Gates
 from testkit.session.host import Host
 from testkit.session.options import RunOptions
 
@@ -74,7 +74,7 @@ class Listening:
         is_parallel: bool,
         in_browser: Collection[str],
         remembers: bool,
-        measured: Measured,
+        measured: PublishMeasured,
         notice: Callable[[str], None],
     ) -> None:
         """Subscribe all but what measures coverage and the project's own: these come last, by :meth:`end_with`.
@@ -116,7 +116,7 @@ class Listening:
             notice(f"this run keeps no journal and remembers no durations: {error}")
 
     @contextmanager
-    def _telling_github(self, measured: Measured, *, is_part: bool) -> Iterator[None]:
+    def _telling_github(self, measured: PublishMeasured, *, is_part: bool) -> Iterator[None]:
         """Subscribe what GitHub Actions is told by, around the console that the block subscribes."""
         has_console = self._host.has_console
         if not self._options[GithubOptions].is_on(os.environ, by_itself=has_console):
@@ -159,7 +159,7 @@ class Listening:
         self._flushes.append(console.refresh)
 
     def _screenshots_listener(
-        self, measured: Measured, tests: Collection[str], *, is_part: bool
+        self, measured: PublishMeasured, tests: Collection[str], *, is_part: bool
     ) -> ScreenshotsListener:
         from testkit.listeners.screenshots import ScreenshotsListener
 

@@ -10,37 +10,15 @@ from testkit.core.errors import ExitStatus
 from testkit.core.events import (
     FixtureFinished,
     Outcome,
-    Problem,
     RunFinished,
     RunMeasured,
     RunStarted,
-    SubTestFinished,
-    TestFinished,
     TestStarted,
 )
 from testkit.summary import Gathered, markdown, summary
+from tests.made_up import FAILED, NASTY, PASSED, ended, failed, problem, subtest
 
-PASSED, FAILED, ERROR = Outcome.PASSED, Outcome.FAILED, Outcome.ERROR
-NASTY = "x``y``` ~~~ | <b>&amp;</b> @me #1 [l](http://h) \x1b[31m \ud800\r\nnext *line*"
-
-
-def problem(text="boom", file="app/tests.py", line=9):
-    return Problem(outcome=FAILED, type="E", message=text, traceback=f"Traceback of {text}\n", file=file, line=line)
-
-
-def ended(name, outcome=PASSED, **fields):
-    return TestFinished(id=f"a.T.{name}", class_id="a.T", at=2.0, seconds=0.04, outcome=outcome, **fields)
-
-
-def failed(name, text="boom", **fields):
-    return ended(name, FAILED, problems=(problem(text),), **fields)
-
-
-def subtest(name, parameters, outcome=FAILED, **fields):
-    told = {"problem": problem(f"sub {parameters}")} if outcome is FAILED else {}
-    return SubTestFinished(
-        id=f"a.T.{name} {parameters}", test=f"a.T.{name}", class_id="a.T", at=2.0, outcome=outcome, **told, **fields
-    )
+ERROR = Outcome.ERROR
 
 
 def fixture(id, phase, outcome=PASSED, **fields):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
+from testkit.core.bus import PublishMeasured
 from testkit.core.events import Fact, RunMeasured, RunStarted
 from testkit.core.repository import Repository, RepositoryError, base_in
 from testkit.listeners.github.annotations import Annotations
@@ -20,7 +21,6 @@ LEAST_BYTES = 1000
 """What a summary needs to say anything."""
 LONGEST_UNFOLDED = 12
 """Lines of text on the console above which they are folded."""
-PublishMeasured = Callable[[str, Mapping[str, Any]], None]
 
 
 class Folding:
