@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from testkit.core.events import Fact, RunFinished
 from testkit.core.options import OptionGroup, option
-from testkit.core.results import Recorder, RunRecord
+
+if TYPE_CHECKING:
+    from testkit.core.results import RunRecord
 
 
 class HistoryOptions(OptionGroup):
@@ -27,6 +30,8 @@ class HistoryListener:
 
     def __init__(self, remember: Callable[[RunRecord], None]) -> None:
         """``remember`` is called once, unless no test was heard of."""
+        from testkit.core.results import Recorder  # here, as most runs need its options alone
+
         self._remember = remember
         self._recorder = Recorder()
 

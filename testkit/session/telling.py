@@ -17,7 +17,6 @@ from testkit.core.clock import clock
 from testkit.core.errors import ExitStatus
 from testkit.core.events import Fact, RunFinished, RunMeasured, RunStarted
 from testkit.core.options import Options
-from testkit.core.results import SOURCE
 from testkit.core.tally import Tally
 from testkit.coverage.options import CoverageOptions
 from testkit.execution.interrupts import Interrupts
@@ -146,6 +145,8 @@ class Telling:
         self._bus.publish(_run_started(self.run_id, tuple(ids)))
         code = code_of(os.environ, Path.cwd(), asks_git=self.options[HistoryOptions].with_history)
         if code is not None:
+            from testkit.core.results import SOURCE  # here, as only a CI system tells it without being asked
+
             self._bus.publish(RunMeasured(section=SOURCE, data=code.to_plain()))
         for fact in self._early:
             self._bus.publish(fact)

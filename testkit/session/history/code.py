@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from testkit.core.repository import Repository, RepositoryError
-
 _COMMITS = (
     "GITHUB_SHA",
     "CI_COMMIT_SHA",  # GitLab
@@ -62,6 +60,8 @@ def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
 
 
 def _code_by_git(folder: Path) -> Code | None:
+    from testkit.core.repository import Repository, RepositoryError  # here, as most runs ask nobody
+
     try:
         said = Repository(folder).git("status", "--porcelain=v2", "--branch", "--untracked-files=all")
     except RepositoryError:
