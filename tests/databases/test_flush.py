@@ -32,8 +32,10 @@ _OF_SERVERS = ("blocked", "waited_for", "read_elsewhere", "limits", "missing_tab
 SCENARIOS = {
     "memory": ("missing_table", "queries", "in_a_transaction", "replaced", "trigger"),
     "file": ("blocked", "waited_for", "missing_table", "queries"),
-    "postgresql": (*_OF_SERVERS, "large", "trigger", "immediate_key", "outsider"),
-    "postgresql as anyone": ("waited_for", "missing_table", "queries", "large", "trigger", "immediate_key"),
+    "postgresql": (*_OF_SERVERS, "large", "trigger", "immediate_key", "outsider", "search_path"),
+    "postgresql as anyone": (
+        *("waited_for", "missing_table", "queries", "large", "trigger", "immediate_key", "search_path"),
+    ),
     "mysql": (*_OF_SERVERS, "trigger"),
 }
 """What is done to one pair of databases, as to make them takes longer than all of it."""
@@ -235,6 +237,15 @@ def test_django_empties_tables_with_triggers(kind: str, scenario: Scenario) -> N
 def test_refuses_what_django_refuses(scenario: Scenario) -> None:
     """A table that is not emptied and refers to one that is: TRUNCATE is refused, and so the error is Django's."""
     assert "couldn't be flushed" in scenario("outsider", "postgresql")["message"]
+
+
+@ON_POSTGRESQL
+def test_a_table_is_the_one_that_its_name_means(kind: str, scenario: Scenario) -> None:
+    """Of two tables of a name that of the earlier schema is emptied; the catalogue's go before all others."""
+    told = scenario("search_path", kind)
+
+    assert told["left"] == [0, 1]
+    assert told["found"] == ["pg_board"]
 
 
 @EVERYWHERE

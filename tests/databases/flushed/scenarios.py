@@ -22,6 +22,7 @@ from library.models import Author, Room  # noqa: E402
 from testkit.core.errors import OptionError  # noqa: E402
 from testkit.databases import provision  # noqa: E402
 from testkit.databases.flush import selective, teardown  # noqa: E402
+from testkit.databases.flush.emptying import emptier_of  # noqa: E402
 from testkit.databases.options import DatabaseOptions  # noqa: E402
 
 SECONDS = 1.0
@@ -165,6 +166,28 @@ def outsider():
     finally:
         execute("DROP TABLE outsider")
     return {"message": ""}
+
+
+def search_path():
+    """Flush where a schema before the usual one has a table of the same name, and find tables named like the catalogue's."""
+    author = "INSERT INTO {}.library_author (name) VALUES ('x')"
+    execute("CREATE SCHEMA nearer")
+    execute("CREATE TABLE nearer.library_author (LIKE public.library_author INCLUDING ALL)")
+    execute("CREATE TABLE public.pg_class (id int)")
+    execute("CREATE TABLE public.pg_board (id int)")
+    for schema in ("nearer", "public"):
+        execute(author.format(schema))
+    execute("SET search_path = nearer, public")
+    flush()
+    left = [execute(f"SELECT count(*) FROM {schema}.library_author")[0][0] for schema in ("nearer", "public")]
+    execute("RESET search_path")
+    emptier = emptier_of(connection)
+    with emptier.bounded(0), connection.cursor() as cursor:
+        found = emptier.look(cursor, {"pg_class", "pg_board"}, False)
+    execute("DROP SCHEMA nearer CASCADE")
+    execute("DROP TABLE public.pg_class, public.pg_board")
+    flush()
+    return {"left": left, "found": sorted(found.tables)}
 
 
 def missing_table():
