@@ -34,13 +34,15 @@ class CodeQualityOptions(OptionGroup):
 
 def sarif_listener(path: Path) -> Listener:
     """Return the listener that writes SARIF to ``path``."""
-    from testkit.listeners.findings.sarif import Sarif
+    from testkit.listeners.findings.sarif import log_of
+    from testkit.listeners.findings.written import Written
 
-    return Sarif(path)
+    return Written(path, log_of)
 
 
 def codequality_listener(path: Path) -> Listener:
     """Return the listener that writes a Code Quality report to ``path``."""
-    from testkit.listeners.findings.codequality import CodeQuality
+    from testkit.listeners.findings.codequality import report_of
+    from testkit.listeners.findings.written import Written
 
-    return CodeQuality(path)
+    return Written(path, report_of)

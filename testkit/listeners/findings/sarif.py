@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from testkit.core.events import Fact, RunFinished
-from testkit.core.paths import replacing
+from testkit.core.events import RunFinished
 from testkit.core.version import own_version
 from testkit.listeners.findings.gather import Finding, Findings
 from testkit.listeners.findings.rules import RULES
@@ -25,34 +22,12 @@ _LINK = re.compile(r"\[[^\]]*\]\(")
 _IDS = tuple(RULES)
 
 
-class Sarif:
-    """Writes the findings of a run when it ends; the file is whole or absent.
+def log_of(findings: Findings, end: RunFinished) -> dict[str, Any]:
+    """Return the log of a run that has ended with ``end``.
 
     What has no place in the code is a notification of the tool, not a result: GitHub refuses a file in which one result
     has no physical location. So is how many results there are beyond :data:`MOST_RESULTS`.
     """
-
-    def __init__(self, path: Path) -> None:
-        """``path``: where the file goes."""
-        self._path = path.absolute()  # a test may change the working directory
-        self._findings = Findings()
-
-    def __call__(self, fact: Fact) -> None:
-        """Take the next fact.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        had_ended = self._findings.end is not None
-        self._findings(fact)
-        end = self._findings.end
-        if end is not None and not had_ended:
-            with replacing(self._path) as file:
-                json.dump(_log(self._findings, end), file, indent=1)
-                file.write("\n")
-
-
-def _log(findings: Findings, end: RunFinished) -> dict[str, Any]:
     placed = [finding for finding in findings.found if finding.file]
     shown, left = placed[:MOST_RESULTS], placed[MOST_RESULTS:]
     homeless = [finding for finding in findings.found if not finding.file]
