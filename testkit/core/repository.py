@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,8 +39,12 @@ class Repository:
         self._folder = folder
         self.root = Path(self.git("rev-parse", "--show-toplevel").rstrip("\n"))
 
-    def git(self, *arguments: str) -> str:
+    def git(self, *arguments: str, **environment: str) -> str:
         """Return what git says, its line ends as they are.
+
+        Args:
+            arguments: of the command.
+            environment: variables for it beside those of this process.
 
         Raises:
             RepositoryError: git is missing, or fails.
@@ -48,7 +53,12 @@ class Repository:
         try:
             # In a session of its own, where Ctrl-C does not stop it from cleaning up.
             done = subprocess.run(
-                command, capture_output=True, stdin=subprocess.DEVNULL, start_new_session=True, check=False
+                command,
+                env={**os.environ, **environment},
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                check=False,
             )
         except OSError as error:
             raise RepositoryError(f"git cannot be run: {error.strerror}") from error
@@ -92,6 +102,19 @@ class Repository:
             "; this clone is shallow: fetch the whole history (actions/checkout: `fetch-depth: 0`; GitLab: `GIT_DEPTH: 0`; "
             "else `git fetch --unshallow`)"
         )
+
+    def write_out(self, commit: str, folder: Path) -> None:
+        """Write the files of ``commit`` into ``folder``; the repository, its index and its worktrees stay as they are.
+
+        Raises:
+            RepositoryError: git cannot do it.
+        """
+        with tempfile.TemporaryDirectory(prefix="testkit-index-") as place:
+            index = str(Path(place, "index"))
+            self.git("read-tree", commit, GIT_INDEX_FILE=index)
+            self.git(
+                "-C", str(self.root), "checkout-index", "--all", f"--prefix={folder}{os.sep}", GIT_INDEX_FILE=index
+            )
 
     def files_changed_since(self, commit: str) -> list[Path]:
         """Return the files that differ from those of ``commit``, and those that are new, by their absolute paths."""

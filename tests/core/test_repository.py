@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 
 import pytest
@@ -65,6 +66,30 @@ def test_the_files_of_a_change(origin):
     assert repository.usual_base() == "main"
     files = repository.files_changed_since(repository.merge_base("main"))
     assert sorted(path.relative_to(origin).as_posix() for path in files) == ["1.py", "3.py", "ü b.py"]
+
+
+def test_a_commit_is_written_out(origin, tmp_path):
+    """All files of the commit are written, whatever the folder in use is, and nothing of the repository changes."""
+    (origin / "deep").mkdir()
+    (origin / "deep" / "run.sh").write_text("#!/bin/sh\n")
+    (origin / "deep" / "run.sh").chmod(0o755)
+    (origin / "deep" / "link").symlink_to("../1.py")
+    (origin / ".gitattributes").write_text("deep/** export-ignore\n")
+    git(origin, "add", ".")
+    git(origin, "commit", "--quiet", "-m", "3")
+    (origin / "1.py").write_text("changed\n")
+    git(origin, "rm", "--quiet", "--cached", "2.py")
+    before = git(origin, "status", "--porcelain")
+    target = tmp_path / "written"
+    target.mkdir()
+    Repository(origin / "deep").write_out("HEAD", target)
+    files = {path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()}
+    assert files == {".gitattributes", "1.py", "2.py", "deep/run.sh", "deep/link"}
+    assert (target / "deep" / "link").read_text() == "1\n"
+    assert os.access(target / "deep" / "run.sh", os.X_OK)
+    assert git(origin, "status", "--porcelain") == before
+    with pytest.raises(RepositoryError, match="read-tree"):
+        Repository(origin).write_out("nowhere", target)
 
 
 def test_a_shallow_clone_says_what_it_lacks(origin, tmp_path):

@@ -1,4 +1,4 @@
-"""The endpoints that there were in an earlier commit, which is unpacked into a folder and asked in a process of its own."""
+"""The endpoints that there were in an earlier commit, which is written into a folder and asked in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -30,8 +29,8 @@ class Base:
         self.name = commit
         self._folder = folder
         try:
-            repository = Repository(folder)
-            self._root, self.commit = repository.root, repository.merge_base(commit)
+            self._repository = Repository(folder)
+            self._root, self.commit = self._repository.root, self._repository.merge_base(commit)
         except RepositoryError as error:
             raise OptionError(f"--routes-base {commit}: {error}") from error
 
@@ -44,7 +43,7 @@ class Base:
         with tempfile.TemporaryDirectory(prefix="testkit-base-") as place:
             folder = Path(place).resolve()
             try:
-                self._unpack(folder)
+                self._repository.write_out(self.commit, folder)
                 process = subprocess.run(
                     [sys.executable, listing.__file__, json.dumps(self._path_in(folder))],
                     cwd=folder / self._folder.relative_to(self._root),
@@ -56,7 +55,7 @@ class Base:
                     check=True,
                 )
                 answer = json.loads(process.stdout.splitlines()[-1])
-            except (OSError, ValueError, IndexError, subprocess.SubprocessError, tarfile.TarError) as error:
+            except (OSError, ValueError, IndexError, subprocess.SubprocessError, RepositoryError) as error:
                 raise TestkitError(f"{self._cannot()} {_last_words(error)}") from error
             if not Path(answer["urlconf"] or folder).resolve().is_relative_to(folder):
                 raise TestkitError(
@@ -67,16 +66,6 @@ class Base:
 
     def _cannot(self) -> str:
         return f"the routes of {self.name} ({self.commit[:10]}) cannot be listed, so none is known to be new:"
-
-    def _unpack(self, folder: Path) -> None:
-        command = ["git", "-C", str(self._root), "archive", "--format=tar", self.commit]
-        git = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        with git, tarfile.open(fileobj=git.stdout, mode="r|") as files:
-            files.extractall(folder, filter="data")
-            assert git.stdout is not None
-            git.stdout.read()  # what fills up the last block, or git would end for want of a reader
-        if git.returncode:
-            raise OSError(f"git archive ended with {git.returncode}")
 
     def _path_in(self, folder: Path) -> list[str]:
         """Return the import path of this process with the earlier state in the place of this one."""
