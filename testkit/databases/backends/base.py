@@ -20,6 +20,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 DIGEST_LENGTH = 12
 """So many characters of a fingerprint's digest are in the name of its template."""
+TOUCH_SECONDS = 60
+"""What a server knows of the last use of a template may be so old: each change of it waits for the disk."""
 
 
 class Template(NamedTuple):
@@ -154,7 +156,7 @@ class Backend(ABC):
 
     @abstractmethod
     def touch(self, template: Template) -> None:
-        """Note that ``template`` is used now."""
+        """Note that ``template`` is used now; servers need not, if they have in the last :data:`TOUCH_SECONDS`."""
 
     @abstractmethod
     def remove(self, template: Template) -> bool:

@@ -87,8 +87,11 @@ class MysqlBackend(Backend):
         return name.lower() if self._server.lowers_names else name
 
     def _use(self, key: str, template: str = "") -> None:
+        """Note that this run uses a database, unless that is noted: each change waits for the disk."""
         run = self._key(self.run_name)
-        self._registry.put(Entry(key, State.USED, template, run, self._server.holder(run)))
+        entry = Entry(key, State.USED, template, run, self._server.holder(run))
+        if self._registry.entry(key) != entry:
+            self._registry.put(entry)
 
     def _exists(self, key: str) -> bool:
         question = "SELECT schema_name FROM information_schema.schemata WHERE schema_name = %s"

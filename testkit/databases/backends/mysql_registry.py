@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from django.db import DatabaseError
 
 from testkit.core.errors import TestkitError
+from testkit.databases.backends.base import TOUCH_SECONDS
 from testkit.databases.backends.mysql_session import Administration, quoted
 
 _TABLE = "made_1"  # of another layout, the table has another number
@@ -132,8 +133,11 @@ class Registry:
         return bytes(found[0][0]) if found else None
 
     def touch(self, template: str) -> None:
-        """Note that a template is used now."""
-        self._read("UPDATE {} SET used = UNIX_TIMESTAMP(NOW(6)) WHERE name = %s", [template])
+        """Note that a template is used now, unless that was done a moment ago."""
+        self._read(
+            "UPDATE {} SET used = UNIX_TIMESTAMP(NOW(6)) WHERE name = %s AND used < UNIX_TIMESTAMP() - %s",
+            [template, TOUCH_SECONDS],
+        )
 
     # The database
 

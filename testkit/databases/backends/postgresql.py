@@ -25,7 +25,7 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from testkit.core.errors import TestkitError
-from testkit.databases.backends.base import DIGEST_LENGTH, Backend, Template
+from testkit.databases.backends.base import DIGEST_LENGTH, TOUCH_SECONDS, Backend, Template
 from testkit.databases.backends.postgresql_catalogue import (
     NEWBORN,
     Made,
@@ -46,7 +46,6 @@ _BUILD = re.compile(r"tk_b[0-9a-f]{8}")
 # The server itself waits five seconds, in each attempt, for the sessions of a database to end.
 _ATTEMPTS = 3
 _SESSION_SECONDS = 5.0
-_TOUCH_SECONDS = 60.0
 
 _IN_USE, _DUPLICATE, _NOT_ALLOWED, _LOCKED = "55006", "42P04", "42501", "55P03"
 
@@ -197,7 +196,7 @@ class PostgresqlBackend(Backend):
     def touch(self, template: Template) -> None:
         """Note that ``template`` is used now, unless that was done in the last minute, or it is just being copied."""
         found = self._find(template.name)
-        if found is None or time.time() - found.note.get("used", 0) < _TOUCH_SECONDS:
+        if found is None or time.time() - found.note.get("used", 0) < TOUCH_SECONDS:
             return
         comment = self._comment(template.name, **{**found.note, "used": time.time()})
         try:

@@ -52,7 +52,7 @@ _VISIBLE = """
 _BY_OID = "c.oid = ANY(%s)"
 # Both are the size of the table's (first) file. The one that any role may ask for opens each table to get it.
 _SIZE = "pg_relation_size(c.oid)"
-_SIZE_FOR_SUPERUSERS = "coalesce((pg_stat_file(pg_relation_filepath(c.oid), true)).size, 0)"
+_SIZE_FOR_SUPERUSERS = "(pg_stat_file(pg_relation_filepath(c.oid), true)).size"
 # What is selected is evaluated in its order.
 _BOUND = """
     SELECT current_setting('lock_timeout'), current_setting('is_superuser') = 'on',
@@ -79,7 +79,8 @@ class Table(NamedTuple):
 
     oid: int
     name: str
-    size: int
+    size: int | None
+    """Bytes of its file; None if it has none."""
     is_unusual: bool
     """DELETE may do something else to it than TRUNCATE: it is partitioned, foreign, inherited from, or has rules."""
     is_hidden: bool
@@ -171,8 +172,8 @@ class PostgresEmptier(Emptier):
 
     def _written(self, cursor: CursorWrapper, found: Iterable[Table]) -> Found:
         disturbed = {table.name for table in found if table.is_being_written or table.is_hidden}
-        # A file without a page has no row. Partitioned and foreign tables have no file.
-        ask = {table.name for table in found if table.size or table.is_unusual} - disturbed
+        # A file without a page has no row. Partitioned and foreign tables have no file, which some versions take for an empty one.
+        ask = {table.name for table in found if table.size != 0 or table.is_unusual} - disturbed
         return Found(frozenset(self._found), self.has_rows(cursor, ask) | disturbed, disturbed=frozenset(disturbed))
 
     def touched(self, tables: frozenset[str]) -> frozenset[str]:
@@ -180,7 +181,7 @@ class PostgresEmptier(Emptier):
         return tables | self._truncated(tables)
 
     def _truncated(self, tables: frozenset[str]) -> frozenset[str]:
-        large = {name for name in tables if self._found[name].size > LARGE}
+        large = {name for name in tables if (self._found[name].size or 0) > LARGE}
         return frozenset(_reachable(tables & (self._not_deleted | large), self._referring))
 
     def empty(self, cursor: CursorWrapper, tables: frozenset[str]) -> None:
