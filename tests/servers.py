@@ -24,6 +24,9 @@ import dj_database_url
 # A start takes about a second; the rest is patience with a loaded machine.
 START_SECONDS = 60
 STOP_SECONDS = 10
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+"""Bytes that have to be free there; in containers there are often only 64 MiB."""
 
 
 class Missing(Exception):
@@ -41,7 +44,7 @@ def postgres_server(*, durable: bool = False) -> Iterator[str]:
     folders.sort(key=lambda folder: int(Path(folder).parent.name), reverse=True)
     initdb = find("initdb", folders=folders, package="postgresql")
     postgres = find("postgres", folders=folders, package="postgresql")
-    with server_folder() as folder:
+    with server_folder(durable=durable) as folder:
         data = folder / "data"
         prepare(
             folder,
@@ -56,7 +59,12 @@ def postgres_server(*, durable: bool = False) -> Iterator[str]:
             "shared_buffers": "32MB",
         }
         if not durable:
-            settings |= {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+            settings |= {
+                "fsync": "off",
+                "full_page_writes": "off",
+                "synchronous_commit": "off",
+                "max_wal_size": "256MB",
+            }
         command = [postgres, "-D", str(data), *(f"--{name}={value}" for name, value in settings.items())]
         url = f"postgres://testkit@{quote(str(folder), safe='')}/postgres"
         # SIGINT is its fast shutdown; SIGTERM would wait for the clients to leave.
@@ -73,7 +81,7 @@ def mariadb_server(*, durable: bool = False) -> Iterator[str]:
     driver("mysql:")  # or Missing, before a server is started for nothing
     install_db = find("mariadb-install-db", package="mariadb-server")
     mariadbd = find("mariadbd", folders=["/usr/sbin"], package="mariadb-server")
-    with server_folder() as folder:
+    with server_folder(durable=durable) as folder:
         socket = folder / "socket"
         options = ["--no-defaults", f"--datadir={folder / 'data'}", f"--tmpdir={folder}", "--innodb-log-file-size=8M"]
         prepare(folder, [install_db, *options, "--auth-root-authentication-method=normal", "--skip-test-db"])
@@ -108,12 +116,18 @@ def find(*programs: str, package: str, folders: Iterable[str] = ()) -> str:
 
 
 @contextmanager
-def server_folder() -> Iterator[Path]:
-    """A temporary folder that the server may write to.
+def server_folder(*, durable: bool) -> Iterator[Path]:
+    """A temporary folder that the server may write to; its path is short, as that of a Unix socket has to be.
 
-    It is in /tmp whatever TMPDIR says: the path of a Unix socket must be shorter than 108 bytes.
+    It is in memory where there is room and it need not last: a copy of a database has a thousand files, and to find
+    places for them on a disk takes a kernel longer than the server takes for all else.
     """
-    folder = Path(tempfile.mkdtemp(prefix="testkit-", dir="/tmp"))
+    place = Path("/tmp") if durable or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ROOM else MEMORY
+    for left in MEMORY.glob("testkit-*-*"):  # by a killed process: it would be kept until the machine is restarted
+        owner = left.name.split("-")[1]
+        if owner.isdecimal() and not Path("/proc", owner).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"testkit-{os.getpid()}-", dir=place))
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "nobody")
