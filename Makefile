@@ -29,7 +29,7 @@ demo: ## Run the sample project's tests on SQLite, with xunit and coverage repor
 # Most modules have a run that all of their tests read: a file's tests are made by one worker, so that no other repeats it.
 # Groups of xdist, which would part the other tests, have no effect with pytest 9.2 and xdist 3.8.
 test: test-env ## Run the whole suite (PostgreSQL, MariaDB and Chromium come from apt if absent)
-	$(BIN)/python -m pytest tests -n $(WORKERS) --dist loadfile $(addprefix --without=,$(WITHOUT)) $(ARGS)
+	$(BIN)/python -m pytest tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(addprefix --without=,$(WITHOUT)) $(ARGS)
 
 test-env: ## Prepare all that make test needs, and run nothing
 	@tools/venv.sh base test needle

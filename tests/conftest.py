@@ -17,6 +17,20 @@ from lxml import etree
 from tests.projects import ROOT, Project
 from tests.servers import Missing, find, mariadb_server, own_database, postgres_server
 
+LONGEST = [
+    *("test_templates.py", "test_sample_project.py", "databases/test_backend_postgresql.py", "test_budgets_run.py"),
+    *(
+        "databases/test_fixtures.py",
+        "databases/test_flush.py",
+        "test_parallel.py",
+        "databases/dependencies/test_inputs.py",
+    ),
+    *("faults/test_faults_serial.py", "coverage/test_measure.py", "faults/test_faults_parallel.py"),
+    *("databases/test_initial.py", "databases/test_backend_mysql.py", "databases/dependencies/test_fingerprint.py"),
+    *("databases/test_checks.py", "pytest_plugin/test_databases.py", "queries/test_shelf.py", "test_shards_run.py"),
+    *("screenshots/test_mixin.py", "test_runner.py", "databases/test_holders.py", "test_worker_databases.py"),
+]
+"""Files whose tests take more than a minute, by what they took."""
 JUNIT_SCHEMA = ROOT.parent / "shared" / "schemas" / "junit-10.xsd"
 
 
@@ -41,6 +55,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Compile testkit: the runs of the tests write no bytecode, and each would compile it anew, a third of its time."""
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(ROOT / "testkit", quiet=2)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is left with one of them at the end."""
+    order = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(ROOT / "tests").as_posix(), len(order)))
 
 
 @pytest.fixture
