@@ -4,6 +4,7 @@ A server dies with the process that started it, even a killed one. Nothing is sy
 such data, unless a server is to be ``durable`` as those are by default on which benchmarks are true. All URLs are as dj-database-url reads them. Linux only, for util-linux's ``setpriv``.
 """
 
+import fcntl
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from glob import glob
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +28,7 @@ STOP_SECONDS = 10
 MEMORY = Path("/dev/shm")
 ROOM = 4 << 30
 """Bytes that have to be free there; in containers there are often only 64 MiB."""
+PREFIX, LOCK = "testkit-server-", "lock"
 
 
 class Missing(Exception):
@@ -123,17 +125,26 @@ def server_folder(*, durable: bool) -> Iterator[Path]:
     places for them on a disk takes a kernel longer than the server takes for all else.
     """
     place = Path("/tmp") if durable or not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ROOM else MEMORY
-    for left in MEMORY.glob("testkit-*-*"):  # by a killed process: it would be kept until the machine is restarted
-        owner = left.name.split("-")[1]
-        if owner.isdecimal() and not Path("/proc", owner).exists():
-            shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"testkit-{os.getpid()}-", dir=place))
+    _remove_left()
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     try:
-        if os.geteuid() == 0:
-            shutil.chown(folder, "nobody")
-        yield folder
+        with (folder / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.geteuid() == 0:
+                shutil.chown(folder, "nobody")
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left() -> None:
+    """Remove from memory what killed processes have left there: it would stay until the machine is restarted."""
+    for folder in MEMORY.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # locked by a living process, another user's, or just removed
+            if time.time() - folder.stat().st_mtime > START_SECONDS:  # else it may not be locked yet
+                with (folder / LOCK).open() as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def unprivileged(death_signal: signal.Signals) -> list[str]:
