@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 import unittest
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
@@ -358,7 +358,13 @@ class TestkitRunner(TestkitRunnerMixin, DiscoverRunner):
 def _processes(value: str) -> Any:
     """Read ``--parallel``: as Django does, but for ``auto``, which stands for the cores that this process may use."""
     number = parallel_type(value)
-    return int(os.environ.get("DJANGO_TEST_PROCESSES") or usable_cores()) if number == "auto" else number
+    if number != "auto":
+        return number
+    given = os.environ.get("DJANGO_TEST_PROCESSES") or usable_cores()
+    try:
+        return int(given)
+    except ValueError:
+        raise ArgumentTypeError(f"the variable DJANGO_TEST_PROCESSES is {given!r}, and not a number") from None
 
 
 @contextmanager
