@@ -872,7 +872,7 @@ def test_without_the_right_to_the_database_postgres(server: Server, role: Callab
     "options",
     [
         {"server_side_binding": True},
-        {"options": "-c statement_timeout=1 -c default_transaction_isolation=serializable"},
+        {"options": "-c statement_timeout=15 -c default_transaction_isolation=serializable"},
         {"pool": {"min_size": 1, "max_size": 2}},
     ],
     ids=lambda options: next(iter(options)),
