@@ -178,14 +178,13 @@ def measure(cases: Sequence[Case], folder: Path, environment: dict[str, str], ro
     """Run the cases in turn and return what each cost; the first round is not counted."""
     costs: Costs = {case.name: [] for case in cases}
     for number in range(-1, rounds):
-        for name in costs:
-            costs[name].append([])
+        of_round: dict[str, list[Cost]] = {name: [] for name in costs}
         for case in cases:
             case.before()
-            costs[case.name][-1].append(cost_of(case.command, folder, environment))
-        if number < 0:
-            for name in costs:
-                costs[name].clear()
+            of_round[case.name].append(cost_of(case.command, folder, environment))
+        if number >= 0:
+            for name, found in of_round.items():
+                costs[name].append(found)
         print(".", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return costs

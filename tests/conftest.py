@@ -18,17 +18,28 @@ from tests.projects import ROOT, Project
 from tests.servers import Missing, find, mariadb_server, own_database, postgres_server
 
 LONGEST = [
-    *("test_templates.py", "test_sample_project.py", "databases/test_backend_postgresql.py", "test_budgets_run.py"),
-    *(
-        "databases/test_fixtures.py",
-        "databases/test_flush.py",
-        "test_parallel.py",
-        "databases/dependencies/test_inputs.py",
-    ),
-    *("faults/test_faults_serial.py", "coverage/test_measure.py", "faults/test_faults_parallel.py"),
-    *("databases/test_initial.py", "databases/test_backend_mysql.py", "databases/dependencies/test_fingerprint.py"),
-    *("databases/test_checks.py", "pytest_plugin/test_databases.py", "queries/test_shelf.py", "test_shards_run.py"),
-    *("screenshots/test_mixin.py", "test_runner.py", "databases/test_holders.py", "test_worker_databases.py"),
+    "test_templates.py",
+    "test_sample_project.py",
+    "databases/test_backend_postgresql.py",
+    "test_budgets_run.py",
+    "databases/test_fixtures.py",
+    "databases/test_flush.py",
+    "test_parallel.py",
+    "databases/dependencies/test_inputs.py",
+    "faults/test_faults_serial.py",
+    "coverage/test_measure.py",
+    "faults/test_faults_parallel.py",
+    "databases/test_initial.py",
+    "databases/test_backend_mysql.py",
+    "databases/dependencies/test_fingerprint.py",
+    "databases/test_checks.py",
+    "pytest_plugin/test_databases.py",
+    "queries/test_shelf.py",
+    "test_shards_run.py",
+    "screenshots/test_mixin.py",
+    "test_runner.py",
+    "databases/test_holders.py",
+    "test_worker_databases.py",
 ]
 """Files whose tests take more than a minute, by what they took."""
 JUNIT_SCHEMA = ROOT.parent / "shared" / "schemas" / "junit-10.xsd"

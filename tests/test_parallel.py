@@ -258,10 +258,10 @@ def test_auto_asks_the_environment(meeting):
         for place in (meeting.folder / "met/all").iterdir():
             place.unlink()
     assert meeting.run("--parallel=auto", DJANGO_TEST_PROCESSES="9").returncode == 0
+    assert {fact.worker for fact in of_type(meeting, WorkerStarted)} <= {"1", "2", "3"}
     result = meeting.run("--parallel", DJANGO_TEST_PROCESSES="many")
     assert result.returncode == 2
     assert "DJANGO_TEST_PROCESSES is 'many', and not a number" in result.stderr
-    assert {fact.worker for fact in of_type(meeting, WorkerStarted)} <= {"1", "2", "3"}
 
 
 @pytest.mark.parametrize("arguments", [["--parallel=1"], [TWO, f"{MODULE}.A"]], ids=["one worker", "one test"])

@@ -98,6 +98,10 @@ class Server:
         failure: DatabaseError | None = None
         for name in dict.fromkeys(("postgres", self._real_name())):
             settings = {**self._connection.settings_dict, "NAME": name, "AUTOCOMMIT": True}
+            if given := settings["OPTIONS"].get(
+                "options"
+            ):  # a limit among these is one for Django's first queries, too
+                settings["OPTIONS"] = {**settings["OPTIONS"], "options": f"{given} -c statement_timeout=0"}
             session: Any = type(self._connection)(settings, alias=NO_DB_ALIAS)
             try:
                 session.ensure_connection()

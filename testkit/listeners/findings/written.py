@@ -23,7 +23,6 @@ class Written:
         self._path = path.absolute()  # a test may change the working directory
         self._document = document
         self._findings = Findings()
-        self._is_written = False
 
     def __call__(self, fact: Fact) -> None:
         """Take the next fact.
@@ -31,11 +30,10 @@ class Written:
         Raises:
             OSError: the file cannot be written.
         """
-        self._findings(fact)
-        end = self._findings.end
-        if end is None or self._is_written:
+        if self._findings.end is not None:
             return
-        self._is_written = True
-        with replacing(self._path) as file:
-            json.dump(self._document(self._findings, end), file, indent=1)
-            file.write("\n")
+        self._findings(fact)
+        if (end := self._findings.end) is not None:
+            with replacing(self._path) as file:
+                json.dump(self._document(self._findings, end), file, indent=1)
+                file.write("\n")
